@@ -1,0 +1,80 @@
+//! The byte layout of states: big-endian integers, `f64` as its IEEE 754 bits, in a fixed field order.
+
+use crate::error::StateError;
+
+/// Appends fields of a state.
+#[derive(Debug, Default)]
+pub(crate) struct Writer(pub(crate) Vec<u8>);
+
+impl Writer {
+    pub(crate) fn u8(&mut self, value: u8) {
+        self.0.push(value);
+    }
+    pub(crate) fn u16(&mut self, value: u16) {
+        self.0.extend_from_slice(&value.to_be_bytes());
+    }
+    pub(crate) fn u32(&mut self, value: u32) {
+        self.0.extend_from_slice(&value.to_be_bytes());
+    }
+    pub(crate) fn u64(&mut self, value: u64) {
+        self.0.extend_from_slice(&value.to_be_bytes());
+    }
+    pub(crate) fn i64(&mut self, value: i64) {
+        self.0.extend_from_slice(&value.to_be_bytes());
+    }
+    pub(crate) fn f64(&mut self, value: f64) {
+        debug_assert!(value.is_finite());
+        self.u64(value.to_bits());
+    }
+    pub(crate) fn f32(&mut self, value: f32) {
+        debug_assert!(value.is_finite());
+        self.u32(value.to_bits());
+    }
+}
+
+/// Takes the fields of a state in the order in which they were written.
+#[derive(Debug)]
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], StateError> {
+        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(StateError::Length)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+    pub(crate) fn u8(&mut self) -> Result<u8, StateError> {
+        Ok(self.take::<1>()?[0])
+    }
+    pub(crate) fn u16(&mut self) -> Result<u16, StateError> {
+        Ok(u16::from_be_bytes(self.take()?))
+    }
+    pub(crate) fn u32(&mut self) -> Result<u32, StateError> {
+        Ok(u32::from_be_bytes(self.take()?))
+    }
+    pub(crate) fn u64(&mut self) -> Result<u64, StateError> {
+        Ok(u64::from_be_bytes(self.take()?))
+    }
+    pub(crate) fn i64(&mut self) -> Result<i64, StateError> {
+        Ok(i64::from_be_bytes(self.take()?))
+    }
+    pub(crate) fn flag(&mut self) -> Result<bool, StateError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(StateError::Impossible("flag")),
+        }
+    }
+    /// A finite number; NaN and infinities are never written, so they are never read.
+    pub(crate) fn f64(&mut self) -> Result<f64, StateError> {
+        let value = f64::from_bits(self.u64()?);
+        if value.is_finite() { Ok(value) } else { Err(StateError::Impossible("number")) }
+    }
+    /// As [`Reader::f64`], single precision.
+    pub(crate) fn f32(&mut self) -> Result<f32, StateError> {
+        let value = f32::from_bits(self.u32()?);
+        if value.is_finite() { Ok(value) } else { Err(StateError::Impossible("number")) }
+    }
+    pub(crate) fn end(self) -> Result<(), StateError> {
+        if self.0.is_empty() { Ok(()) } else { Err(StateError::Length) }
+    }
+}

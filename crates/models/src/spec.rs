@@ -1,0 +1,59 @@
+//! Which model, with which parameters.
+
+use sha2::{Digest, Sha256};
+
+use crate::anomaly::AnomalySpec;
+use crate::error::SpecError;
+use crate::params::Params;
+use crate::range::RangeSpec;
+use crate::silence::SilenceSpec;
+
+/// A model and its parameters, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Spec {
+    /// Limits, time outside them, mean kinetic temperature.
+    Range(RangeSpec),
+    /// No reading for longer than expected.
+    Silence(SilenceSpec),
+    /// A value or a course of values that the stream has not shown before.
+    Anomaly(AnomalySpec),
+}
+
+impl Spec {
+    /// Reads parameters (a CBOR map with text keys; no bytes at all mean an empty map) of a model of that kind.
+    pub fn decode(kind: &str, params: &[u8]) -> Result<Self, SpecError> {
+        match kind {
+            "range" => RangeSpec::read(Params::decode(params)?).map(Self::Range),
+            "silence" => SilenceSpec::read(Params::decode(params)?).map(Self::Silence),
+            "anomaly" => AnomalySpec::read(Params::decode(params)?).map(Self::Anomaly),
+            other => Err(SpecError::UnknownKind(other.chars().take(64).collect())),
+        }
+    }
+
+    /// `range`, `silence` or `anomaly`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Range(_) => "range",
+            Self::Silence(_) => "silence",
+            Self::Anomaly(_) => "anomaly",
+        }
+    }
+
+    /// The parameters in their canonical form: deterministic CBOR, defaults left out.
+    pub fn params(&self) -> Vec<u8> {
+        match self {
+            Self::Range(spec) => spec.params(),
+            Self::Silence(spec) => spec.params(),
+            Self::Anomaly(spec) => spec.params(),
+        }
+    }
+
+    /// SHA-256(kind ‖ 0x00 ‖ canonical parameters): two bindings with one hash judge alike.
+    pub fn content_hash(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        hasher.update(self.kind().as_bytes());
+        hasher.update([0]);
+        hasher.update(self.params());
+        hasher.finalize().into()
+    }
+}
