@@ -1,13 +1,36 @@
 //! The Merkle log of Triad and everything that can be proved from it.
-
+mod anchor;
+mod certificate;
+mod checkpoint;
 mod fixed;
+mod format;
 mod frontier;
 mod hash;
 mod ids;
+mod jcs;
 mod kind;
+mod leaf;
+mod memory;
+mod proof;
+mod receipt;
+mod tiles;
+mod validators;
+mod verdict;
 
+pub use anchor::{AnchorError, TrustAnchor};
+pub use certificate::{Certificate, CertificateError, finalize_message, namespace};
+pub use checkpoint::Checkpoint;
 pub use fixed::{DOES_NOT_FIT, value_e9};
+pub use format::FormatError;
 pub use frontier::{Frontier, FrontierError};
 pub use hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash, sha256};
 pub use ids::{Height, LeafIndex, Score};
+pub use jcs::{JsonError, canonical_json};
 pub use kind::{Assurance, VerdictKind};
+pub use leaf::{StatementLeaf, VerdictLeaf};
+pub use memory::MemoryTree;
+pub use proof::{root_from_subset, verify_consistency, verify_inclusion};
+pub use receipt::{HandOver, MAX_RECEIPT_BYTES, Receipt, ReceiptParts};
+pub use tiles::{LogError, TILE_WIDTH, Tile, TileLog, TileSource, TileWriter};
+pub use validators::{MAX_VALIDATORS, Validators, ValidatorsError, verify_ed25519};
+pub use verdict::{Reason, VERDICT_HEAD, Verdict, verdict_tree};
