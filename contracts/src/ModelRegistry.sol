@@ -116,9 +116,9 @@ contract ModelRegistry {
         return keccak256(abi.encodePacked(device, name));
     }
 
-    /// @notice What a model is, in 32 bytes: keccak256(abi.encode(kind, params)).
+    /// @notice What a model is, in 32 bytes: SHA-256 of kind ‖ 0x00 ‖ params.
     function contentHash(string calldata kind, bytes calldata params) public pure returns (bytes32) {
-        return keccak256(abi.encode(kind, params));
+        return sha256(abi.encodePacked(kind, bytes1(0), params));
     }
 
     /// @notice All zero for a model that is not bound now.
