@@ -1,0 +1,558 @@
+//! A cursor over CBOR (RFC 8949) that copies nothing and calls nothing recursively without a bound.
+//!
+//! `Reader<true>` accepts only the deterministic form of section 4.2.1: shortest lengths, integers and floats, no
+//! indefinite lengths, map keys in strictly ascending bytewise order (so no key twice). `Reader<false>` accepts every
+//! well-formed encoding; callers look for double keys themselves.
+
+use crate::limits::MAX_DEPTH;
+
+/// Why an item cannot be read, and where (from the start of the statement).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) kind: FaultKind,
+    pub(crate) offset: usize,
+    pub(crate) what: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FaultKind {
+    /// Not CBOR.
+    Malformed,
+    /// CBOR, not deterministic.
+    NonDeterministic,
+    /// Another type than the format wants here.
+    Unexpected,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Major {
+    Unsigned,
+    Negative,
+    Bytes,
+    Text,
+    Array,
+    Map,
+    Tag,
+    Simple,
+}
+
+/// Initial byte and argument of an item. `info` 31 is an indefinite length (or a break).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    pub(crate) major: Major,
+    pub(crate) info: u8,
+    pub(crate) value: u64,
+}
+
+/// A number of any encoding.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Number {
+    /// At least −2^64 and below 2^64.
+    Integer(i128),
+    Float(f64),
+    /// `mantissa × 10^exponent` (tag 4).
+    Decimal {
+        exponent: i64,
+        mantissa: i128,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a, const STRICT: bool> {
+    bytes: &'a [u8],
+    at: usize,
+    base: usize,
+}
+
+type Read<T> = Result<T, Fault>;
+
+impl<'a, const STRICT: bool> Reader<'a, STRICT> {
+    /// Reads `bytes`, which start at `base` in the statement.
+    pub(crate) fn new(bytes: &'a [u8], base: usize) -> Self {
+        Self { bytes, at: 0, base }
+    }
+
+    /// Position in the statement.
+    pub(crate) fn offset(&self) -> usize {
+        self.base + self.at
+    }
+
+    fn fault(&self, kind: FaultKind, at: usize, what: &'static str) -> Fault {
+        Fault { kind, offset: self.base + at, what }
+    }
+
+    fn malformed<T>(&self, at: usize, what: &'static str) -> Read<T> {
+        Err(self.fault(FaultKind::Malformed, at, what))
+    }
+
+    fn unexpected<T>(&self, at: usize, what: &'static str) -> Read<T> {
+        Err(self.fault(FaultKind::Unexpected, at, what))
+    }
+
+    /// Nothing may follow.
+    pub(crate) fn end(&self) -> Read<()> {
+        if self.at == self.bytes.len() { Ok(()) } else { self.malformed(self.at, "bytes follow the item") }
+    }
+
+    #[inline]
+    fn take(&mut self, count: usize) -> Read<&'a [u8]> {
+        match self.bytes.get(self.at..).and_then(|rest| rest.get(..count)) {
+            Some(taken) => {
+                self.at += count;
+                Ok(taken)
+            }
+            None => self.malformed(self.bytes.len(), "the bytes end in the middle of an item"),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn head(&mut self) -> Read<Head> {
+        let start = self.at;
+        let Some(&initial) = self.bytes.get(start) else {
+            return self.malformed(start, "the bytes end where an item is expected");
+        };
+        self.at += 1;
+        let info = initial & 0x1f;
+        let major = match initial >> 5 {
+            0 => Major::Unsigned,
+            1 => Major::Negative,
+            2 => Major::Bytes,
+            3 => Major::Text,
+            4 => Major::Array,
+            5 => Major::Map,
+            6 => Major::Tag,
+            _ => Major::Simple,
+        };
+        if info < 24 {
+            return Ok(Head { major, info, value: u64::from(info) });
+        }
+        let value = self.argument(major, info, start)?;
+        Ok(Head { major, info, value })
+    }
+
+    fn argument(&mut self, major: Major, info: u8, start: usize) -> Read<u64> {
+        let (value, smallest) = match info {
+            24 => (u64::from(self.take(1)?[0]), 24),
+            25 => (self.take(2)?.iter().fold(0, join), 1 << 8),
+            26 => (self.take(4)?.iter().fold(0, join), 1 << 16),
+            27 => (self.take(8)?.iter().fold(0, join), 1 << 32),
+            31 if !matches!(major, Major::Unsigned | Major::Negative | Major::Tag) => {
+                if STRICT && major != Major::Simple {
+                    return Err(self.fault(FaultKind::NonDeterministic, start, "an indefinite length"));
+                }
+                return Ok(0);
+            }
+            _ => return self.malformed(start, "a reserved initial byte"),
+        };
+        if major == Major::Simple {
+            if info == 24 && value < 32 {
+                return self.malformed(start, "a simple value in a reserved form");
+            }
+        } else if STRICT && value < smallest {
+            return Err(self.fault(
+                FaultKind::NonDeterministic,
+                start,
+                "a length or integer longer than needed",
+            ));
+        }
+        Ok(value)
+    }
+
+    /// The major type of the next item, without reading it.
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// A definite length that this many items (or bytes) could follow.
+    fn definite(&self, head: Head, start: usize) -> Read<usize> {
+        if head.info == 31 {
+            return self.unexpected(start, "an indefinite length");
+        }
+        match usize::try_from(head.value) {
+            Ok(length) if length <= self.bytes.len() - self.at => Ok(length),
+            _ => self.malformed(self.bytes.len(), "the bytes end in the middle of an item"),
+        }
+    }
+
+    #[inline]
+    fn expect(&mut self, major: Major, what: &'static str) -> Read<(Head, usize)> {
+        let start = self.at;
+        let head = self.head()?;
+        if head.major == major { Ok((head, start)) } else { self.unexpected(start, what) }
+    }
+
+    /// A byte string of definite length.
+    #[inline]
+    pub(crate) fn bytes(&mut self, what: &'static str) -> Read<&'a [u8]> {
+        let (head, start) = self.expect(Major::Bytes, what)?;
+        let length = self.definite(head, start)?;
+        self.take(length)
+    }
+
+    /// A text string of definite length.
+    #[inline]
+    pub(crate) fn text(&mut self, what: &'static str) -> Read<&'a str> {
+        let (head, start) = self.expect(Major::Text, what)?;
+        let length = self.definite(head, start)?;
+        match std::str::from_utf8(self.take(length)?) {
+            Ok(text) => Ok(text),
+            Err(_) => self.malformed(start, "a text string that is not UTF-8"),
+        }
+    }
+
+    /// The length of a definite array.
+    #[inline]
+    pub(crate) fn array(&mut self, what: &'static str) -> Read<usize> {
+        let (head, start) = self.expect(Major::Array, what)?;
+        self.definite(head, start)
+    }
+
+    /// The number of pairs of a map, `None` for a map that a break ends.
+    #[inline]
+    pub(crate) fn map(&mut self, what: &'static str) -> Read<Option<usize>> {
+        let (head, start) = self.expect(Major::Map, what)?;
+        if head.info == 31 {
+            return Ok(None);
+        }
+        self.definite(head, start).map(Some)
+    }
+
+    /// Whether another pair follows in a map whose count [`map`](Self::map) gave; reads the break.
+    #[inline]
+    pub(crate) fn more(&mut self, left: &mut Option<usize>) -> bool {
+        match left {
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+            None if self.peek() == Some(0xff) => {
+                self.at += 1;
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// An integer that fits 64 bits with its sign.
+    #[inline]
+    pub(crate) fn integer(&mut self, what: &'static str) -> Read<i64> {
+        let start = self.at;
+        let head = self.head()?;
+        let value = i64::try_from(head.value);
+        match (head.major, value) {
+            (Major::Unsigned, Ok(value)) => Ok(value),
+            (Major::Negative, Ok(value)) => Ok(-1 - value),
+            _ => self.unexpected(start, what),
+        }
+    }
+
+    /// An unsigned integer.
+    pub(crate) fn unsigned(&mut self, what: &'static str) -> Read<u64> {
+        self.expect(Major::Unsigned, what).map(|(head, _)| head.value)
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn bool(&mut self, what: &'static str) -> Read<bool> {
+        let (head, start) = self.expect(Major::Simple, what)?;
+        match head.info {
+            20 => Ok(false),
+            21 => Ok(true),
+            _ => self.unexpected(start, what),
+        }
+    }
+
+    /// An integer, a float or a decimal fraction whose mantissa and exponent fit 64 bits.
+    #[inline]
+    pub(crate) fn number(&mut self, what: &'static str) -> Read<Number> {
+        let start = self.at;
+        let head = self.head()?;
+        match head.major {
+            Major::Unsigned => Ok(Number::Integer(i128::from(head.value))),
+            Major::Negative => Ok(Number::Integer(-1 - i128::from(head.value))),
+            Major::Simple => self.float(head, start, what).map(Number::Float),
+            Major::Tag if head.value == 4 => {
+                if self.array(what)? != 2 {
+                    return self.unexpected(start, what);
+                }
+                let exponent = self.integer(what)?;
+                let at = self.at;
+                let mantissa = self.head()?;
+                let value = i128::from(mantissa.value);
+                match mantissa.major {
+                    Major::Unsigned => Ok(Number::Decimal { exponent, mantissa: value }),
+                    Major::Negative => Ok(Number::Decimal { exponent, mantissa: -1 - value }),
+                    _ => self.unexpected(at, what),
+                }
+            }
+            _ => self.unexpected(start, what),
+        }
+    }
+
+    fn float(&self, head: Head, start: usize, what: &'static str) -> Read<f64> {
+        let value = match head.info {
+            25 => half(head.value as u16),
+            26 => f64::from(f32::from_bits(head.value as u32)),
+            27 => f64::from_bits(head.value),
+            _ => return self.unexpected(start, what),
+        };
+        if STRICT && !shortest(head.info, value) {
+            return Err(self.fault(FaultKind::NonDeterministic, start, "a float longer than needed"));
+        }
+        Ok(value)
+    }
+
+    /// Reads over one item of any kind. In strict mode it must be deterministic all through.
+    pub(crate) fn skip(&mut self) -> Read<()> {
+        self.skip_within(MAX_DEPTH)
+    }
+
+    fn skip_within(&mut self, depth: usize) -> Read<()> {
+        let start = self.at;
+        let head = self.head()?;
+        let Some(below) = depth.checked_sub(1) else {
+            return self.unexpected(start, "items nested too deep");
+        };
+        match head.major {
+            Major::Unsigned | Major::Negative => Ok(()),
+            Major::Bytes | Major::Text if head.info == 31 => self.skip_chunks(head.major),
+            Major::Bytes => {
+                let length = self.definite(head, start)?;
+                self.take(length).map(drop)
+            }
+            Major::Text => {
+                let length = self.definite(head, start)?;
+                match std::str::from_utf8(self.take(length)?) {
+                    Ok(_) => Ok(()),
+                    Err(_) => self.malformed(start, "a text string that is not UTF-8"),
+                }
+            }
+            Major::Tag => self.skip_within(below),
+            Major::Array => {
+                let mut left = if head.info == 31 { None } else { Some(self.definite(head, start)?) };
+                while self.more(&mut left) {
+                    self.skip_within(below)?;
+                }
+                Ok(())
+            }
+            Major::Map => {
+                let mut left = if head.info == 31 { None } else { Some(self.definite(head, start)?) };
+                let mut previous = None;
+                while self.more(&mut left) {
+                    let key = self.at;
+                    self.skip_within(below)?;
+                    self.ascending(&mut previous, key)?;
+                    self.skip_within(below)?;
+                }
+                Ok(())
+            }
+            Major::Simple => match head.info {
+                31 => self.malformed(start, "a break outside an indefinite length"),
+                25..=27 => self.float(head, start, "").map(drop),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    fn skip_chunks(&mut self, major: Major) -> Read<()> {
+        let mut left = None;
+        while self.more(&mut left) {
+            let start = self.at;
+            let chunk = self.head()?;
+            if chunk.major != major || chunk.info == 31 {
+                return self.malformed(start, "a chunk of another type in a string");
+            }
+            let length = self.definite(chunk, start)?;
+            let content = self.take(length)?;
+            if major == Major::Text && std::str::from_utf8(content).is_err() {
+                return self.malformed(start, "a text string that is not UTF-8");
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks, in strict mode, that the key just read, which began at `key`, sorts after the one before.
+    pub(crate) fn ascending(&self, previous: &mut Option<(usize, usize)>, key: usize) -> Read<()> {
+        if STRICT {
+            if let Some((start, end)) = *previous
+                && self.bytes[start..end] >= self.bytes[key..self.at]
+            {
+                return Err(self.fault(FaultKind::NonDeterministic, key, "a map key twice or out of order"));
+            }
+            *previous = Some((key, self.at));
+        }
+        Ok(())
+    }
+
+    /// Position in the bytes of this reader, for [`ascending`](Self::ascending) and [`slice`](Self::slice).
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+}
+
+/// Whether the bytes are exactly one well-formed item, however deep it is nested and however it is encoded.
+pub(crate) fn is_well_formed(bytes: &[u8]) -> bool {
+    // Each open level waits for this many more items; `None` waits for a break (with whether a map's value is due).
+    let mut open: Vec<(Option<u64>, bool, bool)> = vec![(Some(1), false, false)];
+    let mut reader = Reader::<false>::new(bytes, 0);
+    while let Some((left, is_map, half)) = open.last_mut() {
+        match left {
+            Some(0) => {
+                open.pop();
+                continue;
+            }
+            Some(left) => *left -= 1,
+            None if reader.peek() == Some(0xff) => {
+                if *is_map && *half {
+                    return false;
+                }
+                reader.at += 1;
+                open.pop();
+                continue;
+            }
+            None => *half = !*half,
+        }
+        let Ok(head) = reader.head() else { return false };
+        let indefinite = head.info == 31;
+        match head.major {
+            Major::Unsigned | Major::Negative => {}
+            Major::Bytes | Major::Text => {
+                let fine = if indefinite {
+                    reader.skip_chunks(head.major).is_ok()
+                } else {
+                    reader.definite(head, 0).is_ok_and(|length| {
+                        reader.take(length).is_ok_and(|content| {
+                            head.major == Major::Bytes || std::str::from_utf8(content).is_ok()
+                        })
+                    })
+                };
+                if !fine {
+                    return false;
+                }
+            }
+            Major::Array => open.push((if indefinite { None } else { Some(head.value) }, false, false)),
+            Major::Map => {
+                let left = if indefinite { None } else { Some(head.value.saturating_mul(2)) };
+                open.push((left, true, false));
+            }
+            Major::Tag => open.push((Some(1), false, false)),
+            Major::Simple if indefinite => return false,
+            Major::Simple => {}
+        }
+    }
+    reader.end().is_ok()
+}
+
+fn join(value: u64, byte: &u8) -> u64 {
+    value << 8 | u64::from(*byte)
+}
+
+/// The value of an IEEE 754 half.
+fn half(bits: u16) -> f64 {
+    let magnitude = match (bits >> 10 & 0x1f, bits & 0x3ff) {
+        (0, fraction) => f64::from(fraction) / f64::from(1 << 24),
+        (0x1f, 0) => f64::INFINITY,
+        (0x1f, _) => f64::NAN,
+        (exponent, fraction) => {
+            f64::from_bits((u64::from(exponent) + 1008) << 52 | u64::from(fraction) << 42)
+        }
+    };
+    if bits >> 15 == 1 { -magnitude } else { magnitude }
+}
+
+/// The half that has exactly this value. NaN has only its preferred form.
+pub(crate) fn to_half(value: f64) -> Option<u16> {
+    let sign = ((value.to_bits() >> 63) as u16) << 15;
+    if value.is_nan() {
+        return Some(0x7e00);
+    }
+    let bits = if value.is_infinite() {
+        0x7c00
+    } else {
+        let bits = value.abs().to_bits();
+        let exponent = (bits >> 52) as i32 - 1023;
+        if exponent >= -14 {
+            (((exponent + 15) as u64) << 10 | bits >> 42 & 0x3ff) as u16
+        } else {
+            // A multiple of 2^-24 below 2^-14, or not a half at all.
+            (value.abs() * f64::from(1 << 24)) as u16
+        }
+    };
+    let exact = value.is_infinite() || (value.abs() < 65_520.0 && half(bits) == value.abs());
+    exact.then_some(sign | bits)
+}
+
+/// Whether a float of this width has no shorter form of the same value. NaN has one form: the half 0x7e00.
+fn shortest(info: u8, value: f64) -> bool {
+    match info {
+        25 => true,
+        26 => to_half(value).is_none(),
+        _ => value.is_finite() && f64::from(value as f32) != value,
+    }
+}
+
+/// Writes deterministic CBOR.
+#[derive(Debug, Default)]
+pub(crate) struct Writer(pub(crate) Vec<u8>);
+
+impl Writer {
+    pub(crate) fn head(&mut self, major: u8, value: u64) -> &mut Self {
+        let major = major << 5;
+        match value {
+            0..24 => self.0.push(major | value as u8),
+            24..0x100 => self.0.extend([major | 24, value as u8]),
+            0x100..0x1_0000 => {
+                self.0.push(major | 25);
+                self.0.extend((value as u16).to_be_bytes());
+            }
+            0x1_0000..0x1_0000_0000 => {
+                self.0.push(major | 26);
+                self.0.extend((value as u32).to_be_bytes());
+            }
+            _ => {
+                self.0.push(major | 27);
+                self.0.extend(value.to_be_bytes());
+            }
+        }
+        self
+    }
+
+    pub(crate) fn integer(&mut self, value: i64) -> &mut Self {
+        if value < 0 { self.head(1, !value as u64) } else { self.head(0, value as u64) }
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.head(2, bytes.len() as u64);
+        self.0.extend(bytes);
+        self
+    }
+
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
+        self.head(3, text.len() as u64);
+        self.0.extend(text.as_bytes());
+        self
+    }
+
+    pub(crate) fn bool(&mut self, value: bool) -> &mut Self {
+        self.0.push(if value { 0xf5 } else { 0xf4 });
+        self
+    }
+
+    /// The shortest float of exactly this value.
+    pub(crate) fn float(&mut self, value: f64) -> &mut Self {
+        if let Some(bits) = to_half(value) {
+            self.0.push(0xf9);
+            self.0.extend(bits.to_be_bytes());
+        } else if f64::from(value as f32) == value {
+            self.0.push(0xfa);
+            self.0.extend((value as f32).to_be_bytes());
+        } else {
+            self.0.push(0xfb);
+            self.0.extend(value.to_be_bytes());
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;
