@@ -1,0 +1,392 @@
+//! Executes a block, one operation after another.
+//!
+//! Three kinds of operations change the state:
+//! - a *system call*: the node calls a system contract, for nothing, within [`SYSTEM_CALL_GAS`]. Either it succeeds
+//!   and counts as a whole, or it leaves no trace. It stands in no list of the block.
+//! - a *firing*: the node calls an automation's target as [`FIRING_CALLER`], with zero value and at gas price zero
+//!   (its registration pays through system calls). It is a transaction of the block and has a receipt, whether it
+//!   succeeds, reverts or runs out of gas.
+//! - an Ethereum *transaction*, by mainnet's rules. One that is invalid is refused and leaves no trace.
+//!
+//! [`Executor::finish`] then computes the roots. Whatever reaches a hash is ordered by its key first.
+
+use crate::app::AppView;
+use crate::db::BlockDb;
+use crate::env::{self, BlockContext, BlockEvm, FIRING_CALLER, SYSTEM_CALL_GAS, SYSTEM_CALLER};
+use crate::receipt::{Receipt, logs_bloom};
+use crate::state::{Account, StateChanges, StateError, StateView};
+use crate::trie::{self, TrieChange};
+use crate::tx::{FIRING_TX_TYPE, Firing, RecoveredTx, TriadTx};
+use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS};
+use alloy_consensus::{Header, Transaction, Typed2718};
+use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
+use alloy_evm::FromRecoveredTx;
+use alloy_primitives::{Address, B256, Bloom, Bytes, Log, TxKind, U256, keccak256};
+use alloy_trie::root::ordered_trie_root_with_encoder;
+use revm::ExecuteEvm;
+use revm::context::{ContextSetters, TxEnv};
+use revm::context_interface::result::{EVMError, ExecutionResult, InvalidTransaction};
+use revm::handler::{Handler, MainnetHandler};
+use std::fmt;
+use std::sync::Arc;
+
+/// What a system call did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SystemOutcome {
+    /// `false`: it reverted, ran out of gas, or there is no code at the address; nothing was changed.
+    pub success: bool,
+    /// What it returned, or why it reverted.
+    pub output: Bytes,
+    pub logs: Vec<Log>,
+    pub gas_used: u64,
+}
+
+/// What a firing did. Its logs stand in its receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FiringOutcome {
+    pub success: bool,
+    pub gas_used: u64,
+    /// What it returned, or why it reverted.
+    pub output: Bytes,
+    /// Its index among the block's transactions and receipts.
+    pub index: usize,
+}
+
+/// What a transaction did. Its logs stand in its receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TxOutcome {
+    pub success: bool,
+    pub gas_used: u64,
+    /// What it returned, or why it reverted.
+    pub output: Bytes,
+    /// Its index among the block's transactions and receipts.
+    pub index: usize,
+}
+
+/// Why a transaction cannot stand in this block.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TxError {
+    /// Its nonce was used before.
+    #[error("nonce too low: the transaction has {tx}, the account is at {account}")]
+    NonceTooLow { tx: u64, account: u64 },
+    /// Earlier transactions of its sender are missing.
+    #[error("nonce too high: the transaction has {tx}, the account is at {account}")]
+    NonceTooHigh { tx: u64, account: u64 },
+    /// The block's remaining gas is less than its limit; a later block may take it.
+    #[error("the transaction may use {limit} gas, the block has {left} left")]
+    BlockGas { limit: u64, left: u64 },
+    #[error("insufficient funds: the transaction may cost {cost} wei, the account holds {balance}")]
+    InsufficientFunds { cost: U256, balance: U256 },
+    /// It can stand in no block.
+    #[error("invalid transaction: {0}")]
+    Invalid(String),
+    /// The node's own state failed: this says nothing about the transaction.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// An executed block.
+#[derive(Clone, Debug)]
+pub struct EvmBlock {
+    pub header: Header,
+    pub hash: B256,
+    pub transactions: Vec<TriadTx>,
+    /// One for each transaction.
+    pub receipts: Vec<Receipt>,
+    pub changes: StateChanges,
+}
+
+/// The execution of one block. It is bound to its thread.
+pub struct Executor<'a> {
+    evm: BlockEvm<'a>,
+    ctx: BlockContext,
+    gas_used: u64,
+    transactions: Vec<TriadTx>,
+    receipts: Vec<Receipt>,
+}
+
+impl fmt::Debug for Executor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executor")
+            .field("ctx", &self.ctx)
+            .field("gas_used", &self.gas_used)
+            .field("transactions", &self.transactions.len())
+            .finish_non_exhaustive()
+    }
+}
+
+type Executed = ExecutionResult;
+
+impl<'a> Executor<'a> {
+    /// Begins a block on its parent's state.
+    pub fn new(view: &'a dyn StateView, app: Arc<dyn AppView>, ctx: BlockContext) -> Self {
+        let db = BlockDb::new(view, ctx.number, ctx.parent_hash);
+        Executor {
+            evm: env::build(db, app, &ctx),
+            ctx,
+            gas_used: 0,
+            transactions: Vec::new(),
+            receipts: Vec::new(),
+        }
+    }
+
+    /// Gas used by the block's transactions so far, firings included.
+    pub fn gas_used(&self) -> u64 {
+        self.gas_used
+    }
+
+    /// The receipts so far.
+    pub fn receipts(&self) -> &[Receipt] {
+        &self.receipts
+    }
+
+    /// An account as it is now.
+    pub fn account(&mut self, address: &Address) -> Result<Option<(u64, U256)>, StateError> {
+        use revm::Database;
+        let info = self.evm.ctx.journaled_state.database.basic(*address)?;
+        Ok(info.map(|info| (info.nonce, info.balance)))
+    }
+
+    /// Calls a system contract from [`SYSTEM_CALLER`].
+    pub fn system_call(&mut self, to: Address, input: Bytes) -> Result<SystemOutcome, StateError> {
+        if !self.has_code(to)? {
+            return Ok(SystemOutcome::default());
+        }
+        self.evm.set_tx(TxEnv {
+            caller: SYSTEM_CALLER,
+            gas_limit: SYSTEM_CALL_GAS,
+            gas_price: 0,
+            kind: TxKind::Call(to),
+            data: input,
+            chain_id: None,
+            ..TxEnv::default()
+        });
+        let result = MainnetHandler::default().run_system_call(&mut self.evm);
+        let state = self.evm.finalize();
+        let result: Executed = match result {
+            Ok(result) => result,
+            Err(error) => return Err(state_error(error)),
+        };
+        let outcome = SystemOutcome {
+            success: result.is_success(),
+            gas_used: result.tx_gas_used(),
+            output: result.output().cloned().unwrap_or_default(),
+            logs: Vec::new(),
+        };
+        if !outcome.success {
+            return Ok(outcome);
+        }
+        self.evm.ctx.journaled_state.database.commit(state)?;
+        Ok(SystemOutcome { logs: result.into_logs(), ..outcome })
+    }
+
+    fn has_code(&mut self, address: Address) -> Result<bool, StateError> {
+        use revm::Database;
+        let info = self.evm.ctx.journaled_state.database.basic(address)?;
+        Ok(info.is_some_and(|info| !info.is_empty_code_hash()))
+    }
+
+    /// Calls an automation's target. A firing that cannot even start (its gas is under the intrinsic cost, or over
+    /// the cap of a transaction) counts as one that used all its gas.
+    ///
+    /// Errors when its gas exceeds what the block has left: whoever schedules firings must not let that happen.
+    pub fn firing(&mut self, firing: &Firing) -> Result<FiringOutcome, StateError> {
+        let left = self.ctx.gas_limit.saturating_sub(self.gas_used);
+        if firing.gas > left {
+            return Err(StateError::Rule(format!(
+                "a firing of {} gas does not fit into the {left} that the block has left",
+                firing.gas
+            )));
+        }
+        let cfg = &mut self.evm.ctx.cfg;
+        cfg.disable_base_fee = true;
+        cfg.disable_nonce_check = true;
+        let result = self.evm.transact(TxEnv {
+            caller: FIRING_CALLER,
+            gas_limit: firing.gas,
+            gas_price: 0,
+            kind: TxKind::Call(firing.to),
+            data: firing.input.clone(),
+            chain_id: None,
+            ..TxEnv::default()
+        });
+        let cfg = &mut self.evm.ctx.cfg;
+        cfg.disable_base_fee = false;
+        cfg.disable_nonce_check = false;
+        let result = match result {
+            Ok(done) => {
+                let mut state = done.state;
+                // The caller signs nothing and counts nothing: it stays as if it had never sent a transaction.
+                if let Some(caller) = state.get_mut(&FIRING_CALLER) {
+                    caller.info.nonce = 0;
+                }
+                self.evm.ctx.journaled_state.database.commit(state)?;
+                Some(done.result)
+            }
+            Err(EVMError::Transaction(_)) => None,
+            Err(error) => return Err(state_error(error)),
+        };
+        let (success, gas_used, output, logs) = match result {
+            Some(result) => split(result),
+            None => (false, firing.gas, Bytes::new(), Vec::new()),
+        };
+        let price = u128::from(self.ctx.base_fee);
+        let index = self.record(TriadTx::Firing(firing.clone()), success, gas_used, price, None, logs);
+        Ok(FiringOutcome { success, gas_used, output, index })
+    }
+
+    /// Executes a transaction, or refuses it.
+    pub fn transaction(&mut self, tx: &RecoveredTx) -> Result<TxOutcome, TxError> {
+        if tx.is_eip4844() {
+            return Err(TxError::Invalid("blob transactions are not accepted".to_owned()));
+        }
+        let left = self.ctx.gas_limit.saturating_sub(self.gas_used);
+        if tx.gas_limit() > left && tx.gas_limit() <= self.ctx.gas_limit {
+            return Err(TxError::BlockGas { limit: tx.gas_limit(), left });
+        }
+        let done = self
+            .evm
+            .transact(TxEnv::from_recovered_tx(tx.inner(), tx.signer()))
+            .map_err(transaction_error)?;
+        self.evm.ctx.journaled_state.database.commit(done.state)?;
+        let (success, gas_used, output, logs) = split(done.result);
+        let contract = tx.to().is_none().then(|| tx.signer().create(tx.nonce()));
+        let price = tx.effective_gas_price(Some(self.ctx.base_fee));
+        let index = self.record(TriadTx::Ethereum(tx.clone()), success, gas_used, price, contract, logs);
+        Ok(TxOutcome { success, gas_used, output, index })
+    }
+
+    fn record(
+        &mut self,
+        tx: TriadTx,
+        success: bool,
+        gas_used: u64,
+        effective_gas_price: u128,
+        contract_address: Option<Address>,
+        logs: Vec<Log>,
+    ) -> usize {
+        self.gas_used += gas_used;
+        let bloom = logs_bloom(&logs);
+        let index = self.receipts.len();
+        self.receipts.push(Receipt {
+            tx_type: match &tx {
+                TriadTx::Ethereum(tx) => tx.ty(),
+                TriadTx::Firing(_) => FIRING_TX_TYPE,
+            },
+            success,
+            cumulative_gas_used: self.gas_used,
+            gas_used,
+            effective_gas_price,
+            contract_address,
+            logs,
+            bloom,
+        });
+        self.transactions.push(tx);
+        index
+    }
+
+    /// Ends the block: computes its roots, its header and what it changed.
+    pub fn finish(self) -> Result<EvmBlock, StateError> {
+        let Executor { evm, ctx, gas_used, transactions, receipts } = self;
+        let (state_root, mut changes) = state_changes(evm.ctx.journaled_state.database, &ctx)?;
+        let mut logs_bloom = Bloom::ZERO;
+        for receipt in &receipts {
+            logs_bloom.accrue_bloom(&receipt.bloom);
+        }
+        let header = Header {
+            parent_hash: ctx.parent_hash,
+            ommers_hash: EMPTY_OMMER_ROOT_HASH,
+            beneficiary: ctx.beneficiary,
+            state_root,
+            transactions_root: ordered_trie_root_with_encoder(&transactions, |tx, out| tx.encode_2718(out)),
+            receipts_root: ordered_trie_root_with_encoder(&receipts, |r, out| r.encode_2718(out)),
+            logs_bloom,
+            number: ctx.number,
+            gas_limit: ctx.gas_limit,
+            gas_used,
+            timestamp: ctx.timestamp,
+            mix_hash: ctx.prev_randao,
+            base_fee_per_gas: Some(ctx.base_fee),
+            withdrawals_root: Some(EMPTY_WITHDRAWALS),
+            blob_gas_used: Some(0),
+            excess_blob_gas: Some(0),
+            parent_beacon_block_root: Some(B256::ZERO),
+            requests_hash: Some(EMPTY_REQUESTS_HASH),
+            ..Header::default()
+        };
+        let hash = header.hash_slow();
+        changes.block_hashes.insert(ctx.number, hash);
+        Ok(EvmBlock { header, hash, transactions, receipts, changes })
+    }
+}
+
+/// The block's changes and the state root after them.
+fn state_changes(db: BlockDb<'_>, ctx: &BlockContext) -> Result<(B256, StateChanges), StateError> {
+    let view = db.view();
+    let mut changes = StateChanges::default();
+    let mut account_changes = Vec::new();
+    let mut slots = Vec::new();
+    for (address, cached) in db.accounts {
+        if !cached.touched {
+            continue;
+        }
+        let key = keccak256(address);
+        let mut storage_root = cached.original.unwrap_or_default().storage_root;
+        slots.clear();
+        for (slot, values) in &cached.slots {
+            if values.value != values.original {
+                changes.storage.insert((address, *slot), values.value);
+                slots.push(TrieChange::storage(slot, &values.value));
+            }
+        }
+        if !slots.is_empty() {
+            storage_root = trie::update(view, Some(key), storage_root, &mut slots, &mut changes.nodes)?;
+        }
+        let account = cached.info.map(|info| Account {
+            nonce: info.nonce,
+            balance: info.balance,
+            code_hash: info.code_hash,
+            storage_root,
+        });
+        if account.is_none() && storage_root != alloy_trie::EMPTY_ROOT_HASH {
+            return Err(StateError::Rule(format!("account {address} vanished but left storage behind")));
+        }
+        if account != cached.original {
+            account_changes.push(TrieChange::account(key, account.as_ref()));
+            changes.accounts.insert(address, account);
+        }
+    }
+    changes.code = db.new_code;
+    let root = trie::update(view, None, ctx.parent_state_root, &mut account_changes, &mut changes.nodes)?;
+    Ok((root, changes))
+}
+
+fn split(result: Executed) -> (bool, u64, Bytes, Vec<Log>) {
+    let (success, gas_used) = (result.is_success(), result.tx_gas_used());
+    let output = result.output().cloned().unwrap_or_default();
+    let logs = if success { result.into_logs() } else { Vec::new() };
+    (success, gas_used, output, logs)
+}
+
+fn state_error(error: EVMError<StateError>) -> StateError {
+    match error {
+        EVMError::Database(error) => error,
+        other => StateError::Rule(format!("the EVM failed: {other}")),
+    }
+}
+
+fn transaction_error(error: EVMError<StateError>) -> TxError {
+    match error {
+        EVMError::Transaction(InvalidTransaction::NonceTooLow { tx, state }) => {
+            TxError::NonceTooLow { tx, account: state }
+        }
+        EVMError::Transaction(InvalidTransaction::NonceTooHigh { tx, state }) => {
+            TxError::NonceTooHigh { tx, account: state }
+        }
+        EVMError::Transaction(InvalidTransaction::LackOfFundForMaxFee { fee, balance }) => {
+            TxError::InsufficientFunds { cost: *fee, balance: *balance }
+        }
+        EVMError::Transaction(invalid) => TxError::Invalid(invalid.to_string()),
+        other => TxError::State(state_error(other)),
+    }
+}

@@ -1,0 +1,261 @@
+//! The final state on disk, with its hot part in memory.
+//!
+//! | keyspace | key | value |
+//! | --- | --- | --- |
+//! | `evm_accounts` | address (20) | RLP([nonce, balance, storage root or empty, code hash or empty]) |
+//! | `evm_storage` | address (20) ‖ slot (32) | the value without leading zero bytes |
+//! | `evm_code` | keccak256 of the code (32) | the code |
+//! | `evm_nodes` | [`NodeKey::to_bytes`] | the node's RLP |
+//! | `evm_hashes` | block number (8, big endian) | block hash (32), of the last 256 blocks |
+//!
+//! The owner of the database commits one batch a block: [`EvmStore::apply`] adds the changes to it, and after it is
+//! committed [`EvmStore::committed`] brings the caches up to date. Between the two, readers must lay the changes over
+//! the store ([`crate::Overlay`]): then every answer is the same before, during and after.
+
+use crate::state::{Account, NodeKey, StateChanges, StateError, StateView};
+use alloy_consensus::constants::KECCAK_EMPTY;
+use alloy_primitives::map::DefaultHashBuilder;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_rlp::{Decodable, Encodable, Header};
+use alloy_trie::EMPTY_ROOT_HASH;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{UnitWeighter, Weighter};
+use std::fmt;
+
+/// How many block hashes are kept: as many as the BLOCKHASH instruction reaches.
+const BLOCK_HASHES: u64 = 256;
+
+/// How much of the state stays in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheSizes {
+    /// Number of accounts, about 200 bytes each.
+    pub accounts: usize,
+    /// Number of storage slots, about 130 bytes each.
+    pub slots: usize,
+    /// Bytes of trie nodes.
+    pub node_bytes: u64,
+    /// Bytes of contract code.
+    pub code_bytes: u64,
+}
+
+impl Default for CacheSizes {
+    fn default() -> Self {
+        CacheSizes { accounts: 200_000, slots: 400_000, node_bytes: 96 << 20, code_bytes: 16 << 20 }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct BytesWeighter;
+
+/// What a cache entry weighs besides its value.
+const ENTRY_OVERHEAD: u64 = 128;
+
+impl<K> Weighter<K, Option<Bytes>> for BytesWeighter {
+    fn weight(&self, _: &K, value: &Option<Bytes>) -> u64 {
+        ENTRY_OVERHEAD + value.as_ref().map_or(0, |bytes| bytes.len() as u64)
+    }
+}
+
+type CountCache<K, V> = Cache<K, V, UnitWeighter, DefaultHashBuilder>;
+type ByteCache<K> = Cache<K, Option<Bytes>, BytesWeighter, DefaultHashBuilder>;
+
+fn count_cache<K: Eq + std::hash::Hash, V: Clone>(items: usize) -> CountCache<K, V> {
+    Cache::with(items, items as u64, UnitWeighter, DefaultHashBuilder::default(), DefaultLifecycle::default())
+}
+
+fn byte_cache<K: Eq + std::hash::Hash>(bytes: u64, typical: u64) -> ByteCache<K> {
+    let items = (bytes / (typical + ENTRY_OVERHEAD)).max(16) as usize;
+    Cache::with(items, bytes, BytesWeighter, DefaultHashBuilder::default(), DefaultLifecycle::default())
+}
+
+/// The EVM state of the last final block.
+pub struct EvmStore {
+    accounts: Keyspace,
+    storage: Keyspace,
+    code: Keyspace,
+    nodes: Keyspace,
+    hashes: Keyspace,
+    account_cache: CountCache<Address, Option<Account>>,
+    slot_cache: CountCache<(Address, U256), U256>,
+    code_cache: ByteCache<B256>,
+    node_cache: ByteCache<NodeKey>,
+}
+
+impl fmt::Debug for EvmStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EvmStore").finish_non_exhaustive()
+    }
+}
+
+fn store_error(action: &'static str) -> impl Fn(fjall::Error) -> StateError {
+    move |error| StateError::Store { action, error: error.to_string() }
+}
+
+impl EvmStore {
+    /// Opens the keyspaces, creating them where they are missing.
+    pub fn open(database: &Database) -> Result<EvmStore, StateError> {
+        EvmStore::open_with(database, CacheSizes::default())
+    }
+
+    pub fn open_with(database: &Database, sizes: CacheSizes) -> Result<EvmStore, StateError> {
+        let keyspace = |name: &str| {
+            database.keyspace(name, KeyspaceCreateOptions::default).map_err(store_error("opening a keyspace"))
+        };
+        Ok(EvmStore {
+            accounts: keyspace("evm_accounts")?,
+            storage: keyspace("evm_storage")?,
+            code: keyspace("evm_code")?,
+            nodes: keyspace("evm_nodes")?,
+            hashes: keyspace("evm_hashes")?,
+            account_cache: count_cache(sizes.accounts),
+            slot_cache: count_cache(sizes.slots),
+            code_cache: byte_cache(sizes.code_bytes, 8_192),
+            node_cache: byte_cache(sizes.node_bytes, 200),
+        })
+    }
+
+    /// Adds a block's changes to the batch that commits the block.
+    pub fn apply(&self, batch: &mut OwnedWriteBatch, changes: &StateChanges) {
+        let mut accounts: Vec<_> = changes.accounts.iter().collect();
+        accounts.sort_unstable_by_key(|(address, _)| **address);
+        for (address, account) in accounts {
+            match account {
+                Some(account) => batch.insert(&self.accounts, address.as_slice(), encode_account(account)),
+                None => batch.remove(&self.accounts, address.as_slice()),
+            }
+        }
+        let mut storage: Vec<_> = changes.storage.iter().collect();
+        storage.sort_unstable_by_key(|(key, _)| **key);
+        for ((address, slot), value) in storage {
+            let key = slot_key(address, slot);
+            if value.is_zero() {
+                batch.remove(&self.storage, key);
+            } else {
+                batch.insert(&self.storage, key, value.to_be_bytes_trimmed_vec());
+            }
+        }
+        let mut code: Vec<_> = changes.code.iter().collect();
+        code.sort_unstable_by_key(|(hash, _)| **hash);
+        for (hash, code) in code {
+            batch.insert(&self.code, hash.as_slice(), code.0.clone());
+        }
+        let mut nodes: Vec<_> = changes.nodes.iter().map(|(key, node)| (key.to_bytes(), node)).collect();
+        nodes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        for (key, node) in nodes {
+            match node {
+                Some(node) => batch.insert(&self.nodes, key, node.0.clone()),
+                None => batch.remove(&self.nodes, key),
+            }
+        }
+        for (number, hash) in &changes.block_hashes {
+            batch.insert(&self.hashes, number.to_be_bytes(), hash.as_slice());
+            if let Some(old) = number.checked_sub(BLOCK_HASHES) {
+                batch.remove(&self.hashes, old.to_be_bytes());
+            }
+        }
+    }
+
+    /// Brings the caches up to date, once the batch that [`EvmStore::apply`] filled is committed.
+    ///
+    /// A reader that was loading an older value meanwhile cannot put it back: inserting takes its place in the cache
+    /// away from it.
+    pub fn committed(&self, changes: &StateChanges) {
+        for (address, account) in &changes.accounts {
+            self.account_cache.insert(*address, *account);
+        }
+        for (key, value) in &changes.storage {
+            self.slot_cache.insert(*key, *value);
+        }
+        for (hash, code) in &changes.code {
+            self.code_cache.insert(*hash, Some(code.clone()));
+        }
+        for (key, node) in &changes.nodes {
+            self.node_cache.insert(*key, node.clone());
+        }
+    }
+}
+
+impl StateView for EvmStore {
+    fn account(&self, address: &Address) -> Result<Option<Account>, StateError> {
+        self.account_cache.get_or_insert_with(address, || {
+            let stored = self.accounts.get(address).map_err(store_error("reading an account"))?;
+            stored.map(|bytes| decode_account(&bytes).ok_or_else(|| corrupt("account", address))).transpose()
+        })
+    }
+
+    fn storage(&self, address: &Address, slot: &U256) -> Result<U256, StateError> {
+        self.slot_cache.get_or_insert_with(&(*address, *slot), || {
+            let stored = self.storage.get(slot_key(address, slot)).map_err(store_error("reading a slot"))?;
+            match stored {
+                None => Ok(U256::ZERO),
+                Some(bytes) => U256::try_from_be_slice(&bytes)
+                    .ok_or_else(|| corrupt("storage slot", format!("{address} {slot:#x}"))),
+            }
+        })
+    }
+
+    fn code(&self, hash: &B256) -> Result<Option<Bytes>, StateError> {
+        self.code_cache.get_or_insert_with(hash, || {
+            let stored = self.code.get(hash).map_err(store_error("reading code"))?;
+            Ok(stored.map(|bytes| Bytes(bytes.into())))
+        })
+    }
+
+    fn node(&self, key: &NodeKey) -> Result<Option<Bytes>, StateError> {
+        self.node_cache.get_or_insert_with(key, || {
+            let stored = self.nodes.get(key.to_bytes()).map_err(store_error("reading a trie node"))?;
+            Ok(stored.map(|bytes| Bytes(bytes.into())))
+        })
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        let stored = self.hashes.get(number.to_be_bytes()).map_err(store_error("reading a block hash"))?;
+        match stored {
+            None => Ok(B256::ZERO),
+            Some(bytes) => B256::try_from(bytes.as_ref()).map_err(|_| corrupt("block hash", number)),
+        }
+    }
+}
+
+fn corrupt(what: &'static str, key: impl fmt::Display) -> StateError {
+    StateError::Corrupt { what, key: key.to_string() }
+}
+
+fn slot_key(address: &Address, slot: &U256) -> [u8; 52] {
+    let mut key = [0; 52];
+    key[..20].copy_from_slice(address.as_slice());
+    key[20..].copy_from_slice(&slot.to_be_bytes::<32>());
+    key
+}
+
+fn encode_account(account: &Account) -> Vec<u8> {
+    let root = (account.storage_root != EMPTY_ROOT_HASH).then_some(account.storage_root);
+    let code = (account.code_hash != KECCAK_EMPTY).then_some(account.code_hash);
+    let hash = |hash: &Option<B256>| hash.map_or(Vec::new(), |hash| hash.to_vec());
+    let (root, code) = (hash(&root), hash(&code));
+    let payload_length = account.nonce.length()
+        + account.balance.length()
+        + root.as_slice().length()
+        + code.as_slice().length();
+    let mut out = Vec::with_capacity(payload_length + 2);
+    Header { list: true, payload_length }.encode(&mut out);
+    account.nonce.encode(&mut out);
+    account.balance.encode(&mut out);
+    root.as_slice().encode(&mut out);
+    code.as_slice().encode(&mut out);
+    out
+}
+
+fn decode_account(mut raw: &[u8]) -> Option<Account> {
+    let mut body = Header::decode_bytes(&mut raw, true).ok()?;
+    let nonce = u64::decode(&mut body).ok()?;
+    let balance = U256::decode(&mut body).ok()?;
+    let mut hash = |empty: B256| match Header::decode_bytes(&mut body, false).ok()? {
+        [] => Some(empty),
+        bytes => B256::try_from(bytes).ok(),
+    };
+    let storage_root = hash(EMPTY_ROOT_HASH)?;
+    let code_hash = hash(KECCAK_EMPTY)?;
+    (body.is_empty() && raw.is_empty()).then_some(Account { nonce, balance, code_hash, storage_root })
+}

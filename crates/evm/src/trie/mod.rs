@@ -1,0 +1,30 @@
+//! The Merkle Patricia tries of accounts and of their storage, kept as nodes under their path.
+//!
+//! Every node's RLP is stored under (trie, nibbles from the root), also those shorter than 32 bytes that their parent
+//! embeds. An update is one recursive pass over the sorted changes ([`update`]): it reads the nodes on the changed
+//! paths, and names each node that it writes or that no longer exists, so that no node is left behind. Proofs are
+//! read by walking down one path ([`proof`]).
+//!
+//! Source: Ethereum yellow paper, appendix D ("Modified Merkle Patricia Tree").
+
+mod proof;
+#[cfg(test)]
+mod tests;
+mod update;
+
+pub use proof::{proof, verify_account_proof};
+pub(crate) use update::{TrieChange, update};
+
+use crate::state::{NodeKey, StateError, StateView};
+use alloy_primitives::Bytes;
+use alloy_rlp::Decodable;
+use alloy_trie::nodes::TrieNode;
+
+/// Reads a node that must exist.
+fn read_node(view: &dyn StateView, key: &NodeKey) -> Result<(Bytes, TrieNode), StateError> {
+    let bytes =
+        view.node(key)?.ok_or_else(|| StateError::Missing { what: "trie node", key: key.to_string() })?;
+    let node = TrieNode::decode(&mut bytes.as_ref())
+        .map_err(|_| StateError::Corrupt { what: "trie node", key: key.to_string() })?;
+    Ok((bytes, node))
+}
