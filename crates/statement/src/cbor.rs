@@ -44,16 +44,23 @@ pub(crate) struct Head {
     pub(crate) value: u64,
 }
 
+/// An integer of CBOR's range: −2^64 to 2^64 − 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Integer {
+    /// The value is −1 − `argument`.
+    pub(crate) negative: bool,
+    pub(crate) argument: u64,
+}
+
 /// A number of any encoding.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Number {
-    /// At least −2^64 and below 2^64.
-    Integer(i128),
+    Integer(Integer),
     Float(f64),
     /// `mantissa × 10^exponent` (tag 4).
     Decimal {
         exponent: i64,
-        mantissa: i128,
+        mantissa: Integer,
     },
 }
 
@@ -268,8 +275,7 @@ impl<'a, const STRICT: bool> Reader<'a, STRICT> {
         let start = self.at;
         let head = self.head()?;
         match head.major {
-            Major::Unsigned => Ok(Number::Integer(i128::from(head.value))),
-            Major::Negative => Ok(Number::Integer(-1 - i128::from(head.value))),
+            Major::Unsigned | Major::Negative => Ok(Number::Integer(Integer::from(head))),
             Major::Simple => self.float(head, start, what).map(Number::Float),
             Major::Tag if head.value == 4 => {
                 if self.array(what)? != 2 {
@@ -278,10 +284,10 @@ impl<'a, const STRICT: bool> Reader<'a, STRICT> {
                 let exponent = self.integer(what)?;
                 let at = self.at;
                 let mantissa = self.head()?;
-                let value = i128::from(mantissa.value);
                 match mantissa.major {
-                    Major::Unsigned => Ok(Number::Decimal { exponent, mantissa: value }),
-                    Major::Negative => Ok(Number::Decimal { exponent, mantissa: -1 - value }),
+                    Major::Unsigned | Major::Negative => {
+                        Ok(Number::Decimal { exponent, mantissa: Integer::from(mantissa) })
+                    }
                     _ => self.unexpected(at, what),
                 }
             }
@@ -387,6 +393,12 @@ impl<'a, const STRICT: bool> Reader<'a, STRICT> {
     /// Position in the bytes of this reader, for [`ascending`](Self::ascending) and [`slice`](Self::slice).
     pub(crate) fn position(&self) -> usize {
         self.at
+    }
+}
+
+impl From<Head> for Integer {
+    fn from(head: Head) -> Self {
+        Self { negative: head.major == Major::Negative, argument: head.value }
     }
 }
 

@@ -89,6 +89,8 @@ enum Plain<'a> {
 struct Base<'a> {
     version: u64,
     name: &'a str,
+    /// The record before had no name but this base name.
+    bare: bool,
     time: i64,
     unit: Option<Arc<str>>,
     value: f64,
@@ -111,7 +113,8 @@ pub(crate) fn parse(
     if count == 0 {
         return Err(StatementError::BadSenml { record: 0, what: "the pack is empty" });
     }
-    let mut base = Base { version: VERSION, name: "", time: 0, unit: None, value: 0.0, sum: None };
+    let mut base =
+        Base { version: VERSION, name: "", bare: false, time: 0, unit: None, value: 0.0, sum: None };
     let mut records: Vec<Record> = Vec::with_capacity(count);
     for record in 0..count {
         let fields = Fields::parse(&mut reader, record)?;
@@ -216,7 +219,7 @@ impl<'a> Base<'a> {
             self.set_version(fields.base_version, record)?;
         }
         if let Some(name) = fields.base_name {
-            self.name = name;
+            (self.name, self.bare) = (name, false);
         }
         if let Some(unit) = fields.base_unit {
             self.unit = Some(shared_unit(unit, record, before)?);
@@ -247,6 +250,7 @@ impl<'a> Base<'a> {
         }
 
         let (name, stream) = self.named(fields.name, record, before, origin)?;
+        self.bare = fields.name.is_empty();
         let unit = match fields.unit {
             Some(unit) => Some(shared_unit(unit, record, before)?),
             None => self.unit.clone(),
@@ -313,6 +317,12 @@ impl<'a> Base<'a> {
         origin: DeviceId,
     ) -> Result<(Arc<str>, crate::StreamId), StatementError> {
         let (base, length) = (self.name, self.name.len() + own.len());
+        if own.is_empty()
+            && self.bare
+            && let Some(last) = before.last()
+        {
+            return Ok((last.name.clone(), last.stream));
+        }
         for other in before.iter().rev().take(SHARING_DISTANCE) {
             let same =
                 other.name.len() == length && other.name.starts_with(base) && other.name.ends_with(own);
