@@ -1,36 +1,13 @@
 //! The tree against a naive one written from RFC 9162's definitions, and against published vectors.
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
+mod common;
 
+use common::Store;
 use proptest::prelude::*;
 use triad_log::{
     EMPTY_ROOT, Frontier, Hash, LogError, MemoryTree, Tile, TileLog, TileSource, TileWriter, leaf_hash,
     node_hash, root_from_subset, verify_consistency, verify_inclusion,
 };
-
-/// Tiles as a store keeps them: as bytes.
-#[derive(Default, Clone)]
-struct Store(BTreeMap<(u8, u64), Vec<u8>>);
-
-impl Store {
-    fn put(&mut self, tiles: Vec<Tile>) {
-        for tile in tiles {
-            self.0.insert((tile.level, tile.index), tile.bytes().to_vec());
-        }
-    }
-}
-
-impl TileSource for Store {
-    type Error = Infallible;
-
-    fn tile(&self, level: u8, index: u64) -> Result<Vec<Hash>, Infallible> {
-        Ok(self
-            .0
-            .get(&(level, index))
-            .map_or(Vec::new(), |bytes| Tile::hashes_from_bytes(bytes).expect("whole")))
-    }
-}
 
 /// RFC 9162 2.1.1, to the letter.
 fn naive_root(leaves: &[Hash]) -> Hash {
