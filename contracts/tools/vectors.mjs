@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// Makes test/vectors/registration.json: for each algorithm a key, and its proofs for registering and for rotating, by
-// Node's own cryptography. Keys are derived from fixed words, so only the ECDSA signatures change when it runs again.
+// Makes test/vectors/: registration.json, for each algorithm a key and its proofs for registering and for rotating, by
+// Node's own cryptography; log.json, verdicts with their proofs, from the definitions of RFC 9162 sections 2.1.1 and
+// 2.1.3. Keys are derived from fixed words, so only the ECDSA signatures change when it runs again.
 import { createRequire } from "node:module";
 import { createHash, createPrivateKey, createPublicKey, sign, createECDH } from "node:crypto";
 import { writeFileSync } from "node:fs";
@@ -64,5 +65,77 @@ const cases = [1, 2, 3].map((algorithm) => {
     rotationProof: hex(key.sign(rotation)),
   };
 });
-const path = new URL("../test/vectors/registration.json", import.meta.url);
-writeFileSync(path, JSON.stringify({ chainId, registry, owner, cases }, null, 2) + "\n");
+const write = (name, value) =>
+  writeFileSync(new URL(`../test/vectors/${name}`, import.meta.url), JSON.stringify(value, null, 2) + "\n");
+write("registration.json", { chainId, registry, owner, cases });
+
+// ---------------------------------------------------------------------- the log
+
+const big = (n, width) => bytes(BigInt.asUintN(width * 8, BigInt(n)).toString(16).padStart(width * 2, "0"));
+const leafHash = (leaf) => sha256(Buffer.concat([bytes("00"), leaf]));
+const split = (n) => 2 ** Math.floor(Math.log2(n - 1));
+function root(hashes) {
+  if (hashes.length === 0) return sha256("");
+  if (hashes.length === 1) return hashes[0];
+  const k = split(hashes.length);
+  return sha256(Buffer.concat([bytes("01"), root(hashes.slice(0, k)), root(hashes.slice(k))]));
+}
+function path(m, hashes) {
+  if (hashes.length === 1) return [];
+  const k = split(hashes.length);
+  const [left, right] = [hashes.slice(0, k), hashes.slice(k)];
+  return m < k ? [...path(m, left), root(right)] : [...path(m - k, right), root(left)];
+}
+function uint(n) {
+  if (n < 24) return big(n, 1);
+  const width = [1, 2, 4, 8].find((w) => BigInt(n) < 2n ** BigInt(8 * w));
+  return Buffer.concat([big(0x18 + Math.log2(width), 1), big(n, width)]);
+}
+const stream = sha256("triad test stream");
+function verdict(leaf, record, kind, timeMs, value, reason) {
+  return Buffer.concat([
+    big(1, 1), big(leaf, 8), big(record, 2), stream, big(1000, 8), big(0, 1), big(kind, 1), big(1_000_000, 4),
+    big(timeMs, 8), big(value, 16), Buffer.from(reason),
+  ]);
+}
+
+// Blocks of growing numbers of statements, each judged once; heights and times cross the widths of CBOR integers.
+const leaves = [];
+const blocks = [];
+for (const [i, height] of [0, 1, 23, 24, 255, 256, 65535, 65536, 4294967295, 4294967296].entries()) {
+  const timeMs = i === 0 ? 0 : 1_700_000_000_000 + i * 1000;
+  const verdicts = [];
+  for (let s = 0; s < i; s++) {
+    const value = i === 3 && s === 0 ? -(2n ** 127n) : BigInt(s - 2) * 1_500_000_000n;
+    verdicts.push(verdict(leaves.length, s, (s % 4) + 1, timeMs - 500 * s, value, s % 2 ? "" : `reason ${s} °C`));
+    leaves.push(sha256(`statement ${height} ${s}`));
+  }
+  const tree = verdicts.map(leafHash);
+  const leaf = Buffer.concat([
+    bytes("860101"), uint(height), uint(timeMs), uint(verdicts.length), bytes("5820"), root(tree),
+  ]);
+  blocks.push({ height, timeMs, verdicts, tree, leaf, leafIndex: leaves.length });
+  leaves.push(leafHash(leaf));
+}
+const proofs = [];
+for (const [i, block] of blocks.entries()) {
+  for (const [index, bytes_] of block.verdicts.entries()) {
+    const anchor = blocks[i + ((blocks.length - i) >> (index % 2 ? 1 : 8))] ?? blocks[i];
+    const log = leaves.slice(0, anchor.leafIndex + 1);
+    proofs.push({
+      verdict: hex(bytes_),
+      index,
+      count: block.verdicts.length,
+      path: path(index, block.tree).map(hex),
+      height: block.height,
+      timeMs: block.timeMs,
+      verdictLeaf: hex(block.leaf),
+      leafIndex: block.leafIndex,
+      logPath: path(block.leafIndex, log).map(hex),
+      anchor: anchor.height,
+      logSize: log.length,
+      logRoot: hex(root(log)),
+    });
+  }
+}
+write("log.json", { stream: hex(stream), proofs });
