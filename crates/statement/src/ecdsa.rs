@@ -55,3 +55,44 @@ fn subtract(a: &Scalar, b: &Scalar) -> Scalar {
     }
     out
 }
+
+/// The other valid form of an ECDSA signature; any other signature with its last half inverted.
+#[cfg(test)]
+pub(crate) fn negate_s(algorithm: Algorithm, signature: &[u8]) -> Vec<u8> {
+    let (r, s) = signature.split_at(32);
+    let s: Scalar = s.try_into().expect("a signature has 64 bytes");
+    let negated = match algorithm {
+        Algorithm::EdDsa => s.map(|byte| !byte),
+        Algorithm::Es256 => subtract(&P256_ORDER, &s),
+        Algorithm::Es256k => subtract(&SECP256K1_ORDER, &s),
+    };
+    [r, &negated].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_high_s_in_range_changes() {
+        for (algorithm, order) in [(Algorithm::Es256, P256_ORDER), (Algorithm::Es256k, SECP256K1_ORDER)] {
+            let low = |s: Scalar| low_s(algorithm, &[[9; 32], s].concat());
+            let one = {
+                let mut one = [0; 32];
+                one[31] = 1;
+                one
+            };
+            let minus_one = subtract(&order, &one);
+            assert_eq!(low(minus_one), Some(one));
+            assert_eq!((low(one), low([0; 32]), low(order), low([0xff; 32])), (None, None, None, None));
+            // The order is odd: its half rounded down is the highest low s, the next one the lowest high s.
+            let mut half = order;
+            for index in (0..32).rev() {
+                half[index] = half[index] >> 1 | if index > 0 { half[index - 1] << 7 } else { 0 };
+            }
+            let above = subtract(&order, &half);
+            assert_eq!((low(half), low(above)), (None, Some(half)));
+        }
+        assert_eq!(low_s(Algorithm::EdDsa, &[0xfe; 64]), None);
+    }
+}

@@ -6,7 +6,8 @@
 //!
 //! - A record has exactly one of `v`, `vs`, `vb`, `vd`, or else a sum `s`. `bv` adds to `v` only.
 //! - `bt` and `t` are each rounded to microseconds (half to even), then added.
-//! - Versions 10 and 26 (10 with secondary units, RFC 8798) are known; all records have the version of the first.
+//! - `bver` may be 1 to 10 (the RFC's own examples say 5) or 26 (10 with secondary units, RFC 9100 and RFC 8798); all
+//!   records have the version of the first.
 //! - Unknown text labels are read over, unless they end in `_`; unknown integer labels are refused, since the RFC's
 //!   table is final, and so are the names of known fields as text ("v" for 2), which would lose data silently.
 
@@ -296,8 +297,8 @@ impl<'a> Base<'a> {
     }
 
     fn set_version(&mut self, version: u64, record: usize) -> Result<(), StatementError> {
-        if version != VERSION && version != VERSION_WITH_SECONDARY_UNITS {
-            let what = "a version of SenML other than 10 and 26 (bver)";
+        if !(1..=VERSION).contains(&version) && version != VERSION_WITH_SECONDARY_UNITS {
+            let what = "bver is a version of SenML that is not understood; 1 to 10 and 26 are";
             return Err(StatementError::UnsupportedSenml { record, what });
         }
         if record > 0 && version != self.version {
