@@ -22,6 +22,8 @@ mod precompiles;
 mod receipt;
 mod state;
 mod store;
+#[cfg(test)]
+mod testing;
 mod trie;
 mod tx;
 

@@ -40,7 +40,7 @@ pub fn proof(
 }
 
 /// The nodes from the root toward `key`, until its leaf or the node that shows its absence.
-fn walk(view: &dyn StateView, owner: Option<B256>, key: B256) -> Result<Vec<Bytes>, StateError> {
+pub(super) fn walk(view: &dyn StateView, owner: Option<B256>, key: B256) -> Result<Vec<Bytes>, StateError> {
     let key = Nibbles::unpack_array(&key.0);
     let mut path = Nibbles::new();
     let mut nodes = Vec::new();
