@@ -3,7 +3,8 @@
 use crate::{
     Algorithm, ContentType, DeviceId, HashEnvelope, Sequence, SigningKey, Value,
     cbor::Writer,
-    header::{claim, content_type, label as header_label},
+    claims::claim,
+    header::{content_type, label as header_label},
     senml::{decimal_digits, label},
     statement::sig_structure,
 };

@@ -4,7 +4,14 @@
 //! indefinite lengths, map keys in strictly ascending bytewise order (so no key twice). `Reader<false>` accepts every
 //! well-formed encoding; callers look for double keys themselves.
 
+mod float;
+mod well_formed;
+mod writer;
+
 use crate::limits::MAX_DEPTH;
+use float::{half, shortest};
+pub(crate) use well_formed::is_well_formed;
+pub(crate) use writer::Writer;
 
 /// Why an item cannot be read, and where (from the start of the statement).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -402,168 +409,8 @@ impl From<Head> for Integer {
     }
 }
 
-/// Whether the bytes are exactly one well-formed item, however deep it is nested and however it is encoded.
-pub(crate) fn is_well_formed(bytes: &[u8]) -> bool {
-    // Each open level waits for this many more items; `None` waits for a break (with whether a map's value is due).
-    let mut open: Vec<(Option<u64>, bool, bool)> = vec![(Some(1), false, false)];
-    let mut reader = Reader::<false>::new(bytes, 0);
-    while let Some((left, is_map, half)) = open.last_mut() {
-        match left {
-            Some(0) => {
-                open.pop();
-                continue;
-            }
-            Some(left) => *left -= 1,
-            None if reader.peek() == Some(0xff) => {
-                if *is_map && *half {
-                    return false;
-                }
-                reader.at += 1;
-                open.pop();
-                continue;
-            }
-            None => *half = !*half,
-        }
-        let Ok(head) = reader.head() else { return false };
-        let indefinite = head.info == 31;
-        match head.major {
-            Major::Unsigned | Major::Negative => {}
-            Major::Bytes | Major::Text => {
-                let fine = if indefinite {
-                    reader.skip_chunks(head.major).is_ok()
-                } else {
-                    reader.definite(head, 0).is_ok_and(|length| {
-                        reader.take(length).is_ok_and(|content| {
-                            head.major == Major::Bytes || std::str::from_utf8(content).is_ok()
-                        })
-                    })
-                };
-                if !fine {
-                    return false;
-                }
-            }
-            Major::Array => open.push((if indefinite { None } else { Some(head.value) }, false, false)),
-            Major::Map => {
-                let left = if indefinite { None } else { Some(head.value.saturating_mul(2)) };
-                open.push((left, true, false));
-            }
-            Major::Tag => open.push((Some(1), false, false)),
-            Major::Simple if indefinite => return false,
-            Major::Simple => {}
-        }
-    }
-    reader.end().is_ok()
-}
-
 fn join(value: u64, byte: &u8) -> u64 {
     value << 8 | u64::from(*byte)
-}
-
-/// The value of an IEEE 754 half.
-fn half(bits: u16) -> f64 {
-    let magnitude = match (bits >> 10 & 0x1f, bits & 0x3ff) {
-        (0, fraction) => f64::from(fraction) / f64::from(1 << 24),
-        (0x1f, 0) => f64::INFINITY,
-        (0x1f, _) => f64::NAN,
-        (exponent, fraction) => {
-            f64::from_bits((u64::from(exponent) + 1008) << 52 | u64::from(fraction) << 42)
-        }
-    };
-    if bits >> 15 == 1 { -magnitude } else { magnitude }
-}
-
-/// The half that has exactly this value. NaN has only its preferred form.
-pub(crate) fn to_half(value: f64) -> Option<u16> {
-    let sign = ((value.to_bits() >> 63) as u16) << 15;
-    if value.is_nan() {
-        return Some(0x7e00);
-    }
-    let bits = if value.is_infinite() {
-        0x7c00
-    } else {
-        let bits = value.abs().to_bits();
-        let exponent = (bits >> 52) as i32 - 1023;
-        if exponent >= -14 {
-            (((exponent + 15) as u64) << 10 | bits >> 42 & 0x3ff) as u16
-        } else {
-            // A multiple of 2^-24 below 2^-14, or not a half at all.
-            (value.abs() * f64::from(1 << 24)) as u16
-        }
-    };
-    let exact = value.is_infinite() || (value.abs() < 65_520.0 && half(bits) == value.abs());
-    exact.then_some(sign | bits)
-}
-
-/// Whether a float of this width has no shorter form of the same value. NaN has one form: the half 0x7e00.
-fn shortest(info: u8, value: f64) -> bool {
-    match info {
-        25 => true,
-        26 => to_half(value).is_none(),
-        _ => value.is_finite() && f64::from(value as f32) != value,
-    }
-}
-
-/// Writes deterministic CBOR.
-#[derive(Debug, Default)]
-pub(crate) struct Writer(pub(crate) Vec<u8>);
-
-impl Writer {
-    pub(crate) fn head(&mut self, major: u8, value: u64) -> &mut Self {
-        let major = major << 5;
-        match value {
-            0..24 => self.0.push(major | value as u8),
-            24..0x100 => self.0.extend([major | 24, value as u8]),
-            0x100..0x1_0000 => {
-                self.0.push(major | 25);
-                self.0.extend((value as u16).to_be_bytes());
-            }
-            0x1_0000..0x1_0000_0000 => {
-                self.0.push(major | 26);
-                self.0.extend((value as u32).to_be_bytes());
-            }
-            _ => {
-                self.0.push(major | 27);
-                self.0.extend(value.to_be_bytes());
-            }
-        }
-        self
-    }
-
-    pub(crate) fn integer(&mut self, value: i64) -> &mut Self {
-        if value < 0 { self.head(1, !value as u64) } else { self.head(0, value as u64) }
-    }
-
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.head(2, bytes.len() as u64);
-        self.0.extend(bytes);
-        self
-    }
-
-    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
-        self.head(3, text.len() as u64);
-        self.0.extend(text.as_bytes());
-        self
-    }
-
-    pub(crate) fn bool(&mut self, value: bool) -> &mut Self {
-        self.0.push(if value { 0xf5 } else { 0xf4 });
-        self
-    }
-
-    /// The shortest float of exactly this value.
-    pub(crate) fn float(&mut self, value: f64) -> &mut Self {
-        if let Some(bits) = to_half(value) {
-            self.0.push(0xf9);
-            self.0.extend(bits.to_be_bytes());
-        } else if f64::from(value as f32) == value {
-            self.0.push(0xfa);
-            self.0.extend((value as f32).to_be_bytes());
-        } else {
-            self.0.push(0xfb);
-            self.0.extend(value.to_be_bytes());
-        }
-        self
-    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@
 
 use crate::{
     Algorithm, Content, ContentType, DeviceId, HashAlgorithm, HashEnvelope, Sequence, StatementError,
-    cbor::{Fault, FaultKind, Major, Number, Reader},
-    limits::{self, MAX_EXTENSIONS, MAX_PARTY_BYTES, MAX_PROTECTED_BYTES},
+    cbor::{Fault, FaultKind, Major, Reader},
+    claims::{Claims, bad_claim, party},
+    limits::{self, MAX_EXTENSIONS, MAX_PROTECTED_BYTES},
     senml,
 };
 use bytes::Bytes;
@@ -51,13 +52,6 @@ pub(crate) mod label {
         [ALG, CONTENT_TYPE, KID, CWT_CLAIMS, PAYLOAD_HASH_ALG, PREIMAGE_CONTENT_TYPE, PAYLOAD_LOCATION];
 }
 
-pub(crate) mod claim {
-    pub(crate) const ISS: i64 = 1;
-    pub(crate) const SUB: i64 = 2;
-    pub(crate) const IAT: i64 = 6;
-    pub(crate) const SEQUENCE: i64 = -65537;
-}
-
 pub(crate) mod content_type {
     pub(crate) const SENML: u64 = 112;
     pub(crate) const ENCRYPT0: u64 = 16;
@@ -77,19 +71,6 @@ impl From<Fault> for StatementError {
 
 fn bad(what: &'static str) -> StatementError {
     StatementError::BadHeader { what }
-}
-
-fn bad_claim(what: &'static str) -> StatementError {
-    StatementError::BadClaims { what }
-}
-
-/// Claims inside header 15.
-#[derive(Default)]
-struct Claims<'a> {
-    issuer: Option<&'a str>,
-    subject: Option<&'a str>,
-    issued_at: Option<i64>,
-    sequence: Option<u64>,
 }
 
 impl Header {
@@ -198,53 +179,6 @@ impl Header {
     }
 }
 
-impl<'a> Claims<'a> {
-    fn parse(reader: &mut Reader<'a, true>) -> Result<Self, StatementError> {
-        let claim = |fault: Fault| match StatementError::from(fault) {
-            StatementError::BadHeader { what } => bad_claim(what),
-            other => other,
-        };
-        let mut left = reader.map("expected a map").map_err(claim)?;
-        let mut previous = None;
-        let mut carried = 0;
-        let mut claims = Self::default();
-        while reader.more(&mut left) {
-            let key = reader.position();
-            let name =
-                integer_or_text(reader, "a claim's name must be an integer or a text").map_err(claim)?;
-            reader.ascending(&mut previous, key)?;
-            match name {
-                Some(claim::ISS) => {
-                    claims.issuer = Some(reader.text("iss (1) must be a text").map_err(claim)?)
-                }
-                Some(claim::SUB) => {
-                    claims.subject = Some(reader.text("sub (2) must be a text").map_err(claim)?)
-                }
-                Some(claim::IAT) => {
-                    const WHAT: &str = "iat (6) must be a number of seconds from 1970 to 9999, without a tag";
-                    let time = match reader.number(WHAT).map_err(claim)? {
-                        Number::Decimal { .. } => None,
-                        seconds => senml::microseconds(seconds).filter(|time| *time >= 0),
-                    };
-                    claims.issued_at = Some(time.ok_or(bad_claim(WHAT))?);
-                }
-                Some(claim::SEQUENCE) => {
-                    const WHAT: &str = "the sequence number (-65537) must be an unsigned integer";
-                    claims.sequence = Some(reader.unsigned(WHAT).map_err(claim)?);
-                }
-                _ => {
-                    carried += 1;
-                    if carried > MAX_EXTENSIONS {
-                        return Err(bad_claim("more than 16 claims that are not understood"));
-                    }
-                    reader.skip().map_err(claim)?;
-                }
-            }
-        }
-        Ok(claims)
-    }
-}
-
 impl Kind {
     /// Reads the payload at `range` of the statement's bytes.
     pub(crate) fn parse_payload(
@@ -315,7 +249,10 @@ fn encrypted(bytes: &[u8], base: usize, tag: u64, elements: usize) -> Result<(),
 
 /// `Some` for an integer of 64 bits, `None` for a text (which is read over) or an integer out of range.
 #[inline]
-fn integer_or_text(reader: &mut Reader<'_, true>, what: &'static str) -> Result<Option<i64>, Fault> {
+pub(crate) fn integer_or_text(
+    reader: &mut Reader<'_, true>,
+    what: &'static str,
+) -> Result<Option<i64>, Fault> {
     match reader.peek().map(|initial| initial >> 5) {
         Some(3) => reader.text(what).map(|_| None),
         _ => {
@@ -361,62 +298,4 @@ fn or_else(fault: Fault, error: StatementError) -> StatementError {
     if fault.kind == FaultKind::Unexpected { error } else { fault.into() }
 }
 
-/// The device that `iss` or `sub` names: `0x` and 40 lowercase digits, alone or as the last part of a DID.
-fn party(text: &str) -> Option<DeviceId> {
-    if text.len() > MAX_PARTY_BYTES {
-        return None;
-    }
-    let id = match text.strip_prefix("did:") {
-        None => text,
-        Some(rest) => {
-            let (method, id) = rest.split_once(':')?;
-            let simple = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte);
-            if method.is_empty() || !method.bytes().all(simple) || !id.bytes().all(allowed) {
-                return None;
-            }
-            id.rsplit(':').next()?
-        }
-    };
-    id.parse().ok()
-}
-
 const _: () = assert!(limits::MAX_PROTECTED_BYTES < limits::MAX_STATEMENT_BYTES);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_a_party_is() {
-        let id = DeviceId([0xab; 20]);
-        let hex = id.to_string();
-        for text in [
-            hex.clone(),
-            format!("did:triad:{hex}"),
-            format!("did:ethr:0x1:{hex}"),
-            format!("did:web:a.b%3A8:{hex}"),
-        ] {
-            assert_eq!(party(&text), Some(id), "{text}");
-        }
-        let upper = hex.to_uppercase();
-        for text in [
-            "",
-            "did:",
-            "did:x",
-            &hex[2..],
-            &upper,
-            &format!("0x{}", &upper[2..]),
-            &format!("did::{hex}"),
-            &format!("DID:x:{hex}"),
-            &format!("did:x:{hex}:"),
-            &format!("did:x:{hex}#key"),
-            &format!("urn:x:{hex}"),
-            &format!("did:x{hex}"),
-            &format!(" {hex}"),
-            &format!("did:x:{}:{hex}", "a".repeat(250)),
-        ] {
-            assert_eq!(party(text), None, "{text}");
-        }
-    }
-}

@@ -13,6 +13,7 @@
 mod algorithm;
 mod builder;
 mod cbor;
+mod claims;
 mod ecdsa;
 mod error;
 mod header;

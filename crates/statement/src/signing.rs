@@ -25,7 +25,7 @@ pub struct SigningKey {
 
 #[derive(Clone)]
 enum Secret {
-    Ed25519(ed25519_zebra::SigningKey),
+    Ed25519(Box<ed25519_zebra::SigningKey>),
     P256([u8; 32], Arc<EcdsaKeyPair>),
     Secp256k1(secp256k1::SecretKey),
 }
@@ -61,7 +61,10 @@ impl SigningKey {
             Algorithm::EdDsa => {
                 let secret = ed25519_zebra::SigningKey::from(bytes);
                 let public = secret.verification_key().into();
-                Ok(Self { secret: Secret::Ed25519(secret), public: DeviceKey(Point::Ed25519(public)) })
+                Ok(Self {
+                    secret: Secret::Ed25519(Box::new(secret)),
+                    public: DeviceKey(Point::Ed25519(public)),
+                })
             }
             Algorithm::Es256 => {
                 let der = ec_der(&P256_OID, &bytes, None);

@@ -1,5 +1,6 @@
 //! The format is a promise: statements of fixed keys, kept as files, must be read for ever as they are read today, and
 //! (where the algorithm is deterministic) be made again byte for byte.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! `coset` and `ciborium` as an independent maker and reader: what they make we read, what we make they read, and both
 //! say the same.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Test vectors that others made: Wycheproof signatures and the COSE working group's examples.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

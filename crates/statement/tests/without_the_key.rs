@@ -1,6 +1,7 @@
 //! The promise behind every accusation: whatever somebody without the key does to a device's statements, no second
 //! identity comes out that verifies under the device's key. So equivocation (two identities on one number, both
 //! verified) and replay under another number can only ever come from the key's holder.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,4 @@
-use super::*;
+use super::{float::to_half, *};
 use ciborium::Value;
 use proptest::prelude::*;
 
