@@ -1,1 +1,44 @@
+//! Blocks, genesis, the pure state transition, the mempool and the store.
+//!
+//! The [`Ledger`] turns ordered blocks into final, stored state: consensus proposes, checks and finalises through it;
+//! the doors hand statements and transactions in through the [`Submitter`] and read through the [`Reader`]. It
+//! promises that an acknowledgement follows a synced commit, that a commit is one atomic batch, that execution is a
+//! function of (parent state, block) and nothing else, and that [`audit`] reproduces every root from the stored
+//! blocks. It never talks to a network and never asks a clock except to stamp and to wait for blocks.
 
+mod admission;
+pub mod audit;
+mod block;
+mod error;
+mod events;
+mod execute;
+mod genesis;
+mod ledger;
+mod mempool;
+mod metrics;
+mod read;
+mod start;
+mod state;
+mod store;
+mod submit;
+mod verify;
+
+pub use admission::{MAX_AHEAD_MS, Verified};
+pub use block::{Block, BlockHeader, Body, MAX_BLOCK_BYTES, header_of};
+pub use error::{BlockError, ChainError, GenesisError, Refusal, RefusalClass};
+pub use events::Committed;
+pub use execute::SYSTEM_CONTRACTS;
+pub use genesis::{
+    ChainSpec, DefaultModel, FIRST_REGISTRY_MODEL, Fees, FundedAccount, GENESIS_VERSION, Genesis, Limits,
+    Rule, Validator,
+};
+pub use ledger::{Judgement, Ledger, MAX_CLOCK_AHEAD_MS, clock_ms};
+pub use mempool::{Accepted, Answer, TxRefusal, Waiter};
+pub use read::{
+    MAX_PAGE, Page, Reader, Reading, ReceiptError, StoredStatement, StoredVerdict, resolved_readings,
+};
+pub use state::records::{
+    Binding, Device, Latest, LatestReading, LatestVerdict, Registration, Status, Stream,
+};
+pub use store::blocks::EthBlock;
+pub use submit::Submitter;

@@ -1,0 +1,88 @@
+//! `triad audit`: re-executes every stored block from genesis in a scratch store and compares everything.
+
+use std::path::Path;
+
+use triad_log::Certificate;
+
+use crate::error::ChainError;
+use crate::genesis::ChainSpec;
+use crate::ledger::Ledger;
+use crate::store::Store;
+
+/// How far an audit is, and what it covered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Audit {
+    pub height: u64,
+    pub tip: u64,
+    pub statements: u64,
+    pub readings: u64,
+    pub verdicts: u64,
+    pub transactions: u64,
+    pub certificates: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    #[error("block {height}: {what}")]
+    Differs { height: u64, what: String },
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+}
+
+/// Audits the chain under `dir`, which no node may have open. `scratch` is an empty directory; the replay needs about
+/// as much room in it as the chain takes. `progress` is called after each block.
+pub fn run(
+    dir: &Path,
+    spec: ChainSpec,
+    scratch: &Path,
+    mut progress: impl FnMut(&Audit),
+) -> Result<Audit, AuditError> {
+    let namespace = spec.namespace();
+    let validators = spec.anchor.validators.clone();
+    let stored = Store::open(dir, &spec.hash)?;
+    let replay = Ledger::open_with(scratch, spec, false)?;
+    let tip = stored.tip()?.unwrap_or(0);
+    let mut audit = Audit { tip, ..Audit::default() };
+    for height in 1..=tip {
+        let differs = |what: &str| AuditError::Differs { height, what: what.to_owned() };
+        let block = stored.block(height)?.ok_or_else(|| differs("its body is missing"))?;
+        // Checks parent, signatures, every root and the whole checkpoint against its own execution.
+        replay.finalize(&block.bytes, None).map_err(|error| match error {
+            ChainError::Block { why, .. } => AuditError::Differs { height, what: why.to_string() },
+            other => other.into(),
+        })?;
+        let kept = stored.checkpoint(height)?.ok_or_else(|| differs("its checkpoint is missing"))?;
+        if kept.checkpoint != block.checkpoint {
+            return Err(differs("its stored checkpoint is not the one in its block"));
+        }
+        let verdicts = stored.verdicts(height)?;
+        let again = replay.0.store.verdicts(height)?;
+        if verdicts != again {
+            return Err(differs("its stored verdicts differ from those of the replay"));
+        }
+        if stored.eth_raw(height)? != replay.0.store.eth_raw(height)? {
+            return Err(differs("its stored transactions and receipts differ from those of the replay"));
+        }
+        if let Some(bytes) = kept.certificate {
+            let certificate = Certificate::decode(&bytes).map_err(|e| differs(&e.to_string()))?;
+            if certificate.digest != block.digest {
+                return Err(differs("its certificate is for another block"));
+            }
+            certificate.verify(&namespace, &validators).map_err(|e| differs(&e.to_string()))?;
+            audit.certificates += 1;
+        }
+        audit.height = height;
+        audit.statements += block.body.statements.len() as u64;
+        audit.transactions += block.body.transactions.len() as u64;
+        audit.verdicts += verdicts.len() as u64;
+        audit.readings = replay.0.metrics.readings.get();
+        progress(&audit);
+    }
+    // The stored log itself, which receipts are made from.
+    let log = triad_log::TileWriter::load(&stored, replay.0.tip.read().checkpoint.log_size)
+        .map_err(|e| AuditError::Differs { height: tip, what: format!("the stored log: {e}") })?;
+    if log.root() != replay.0.tip.read().checkpoint.log_root {
+        return Err(AuditError::Differs { height: tip, what: "the stored log has another root".into() });
+    }
+    Ok(audit)
+}

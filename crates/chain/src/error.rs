@@ -1,0 +1,126 @@
+//! Errors that people read: what was expected, what was found, what to do.
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GenesisError {
+    #[error("the genesis file is not understood: {0}")]
+    Malformed(String),
+    #[error("genesis version {0} is unknown to this program; it knows version 1")]
+    Version(u32),
+    #[error("the genesis file names no validator")]
+    NoValidators,
+    #[error("fees.base_fee must not be zero")]
+    ZeroBaseFee,
+    #[error("rule `{0}` is unknown to this program; a newer one is needed")]
+    UnknownRule(String),
+    #[error("limits: {0}")]
+    Limit(&'static str),
+    #[error("validator `{0}`: {1} does not prove possession of its key")]
+    Possession(String, &'static str),
+    #[error("balance `{0}` is neither a decimal nor a 0x quantity")]
+    Balance(String),
+    #[error("default model `{0}`: {1}")]
+    DefaultModel(String, String),
+}
+
+/// Why a node cannot go on. Each is a stop, never silence.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    #[error("store: {0}")]
+    Store(#[from] fjall::Error),
+    #[error(
+        "the store is damaged: {what}. The data directory can no longer be trusted: move it away and start again \
+         from a copy (a validator must not vote again with a restored journal), or from the peers"
+    )]
+    Corrupt { what: String },
+    #[error(
+        "the data directory belongs to another chain: its genesis hash is {found}, this genesis file's is {expected}"
+    )]
+    OtherGenesis { expected: String, found: String },
+    #[error("evm state: {0}")]
+    State(#[from] triad_evm::StateError),
+    #[error("block {height}: {why}")]
+    Block { height: u64, why: BlockError },
+    #[error("genesis: {0}")]
+    Genesis(#[from] GenesisError),
+    #[error(
+        "the disk is full or cannot be written ({0}); the node stops so that nothing is acknowledged that is not stored"
+    )]
+    Disk(String),
+}
+
+impl ChainError {
+    pub(crate) fn corrupt(what: impl Into<String>) -> Self {
+        ChainError::Corrupt { what: what.into() }
+    }
+}
+
+/// Why a block is invalid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    #[error("its bytes are not canonical: {0}")]
+    Encoding(String),
+    #[error("its body hash does not match its checkpoint")]
+    BodyHash,
+    #[error("it does not extend its parent: {0}")]
+    Parent(&'static str),
+    #[error("{0} is over its limit")]
+    Limit(&'static str),
+    #[error("statement {index}: {why}")]
+    Statement { index: usize, why: Refusal },
+    #[error("transaction {index}: {why}")]
+    Transaction { index: usize, why: String },
+    #[error("{0} differs from what execution gives")]
+    Outcome(&'static str),
+    #[error("its proposer {0} is not a validator")]
+    Proposer(u32),
+}
+
+/// Whom a refusal concerns; doors map it to their own protocol's codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RefusalClass {
+    /// The bytes break a format.
+    Malformed,
+    /// The signer may not say this.
+    NotAuthorized,
+    /// It clashes with what the ledger holds.
+    Conflict,
+    /// A bound was reached: slow down.
+    QuotaExceeded,
+    /// Not now: try again, here or elsewhere.
+    Unavailable,
+    /// A fault of the node.
+    Internal,
+}
+
+impl RefusalClass {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RefusalClass::Malformed => "malformed",
+            RefusalClass::NotAuthorized => "not-authorized",
+            RefusalClass::Conflict => "conflict",
+            RefusalClass::QuotaExceeded => "quota-exceeded",
+            RefusalClass::Unavailable => "unavailable",
+            RefusalClass::Internal => "internal",
+        }
+    }
+
+    /// Whether the very same bytes may be accepted later.
+    pub fn is_temporary(self) -> bool {
+        matches!(self, RefusalClass::QuotaExceeded | RefusalClass::Unavailable | RefusalClass::Internal)
+    }
+}
+
+/// Why a statement was refused. `code` is stable and counted; `message` is for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Refusal {
+    pub code: &'static str,
+    pub message: String,
+    pub class: RefusalClass,
+}
+
+impl Refusal {
+    pub fn new(class: RefusalClass, code: &'static str, message: impl Into<String>) -> Refusal {
+        Refusal { code, message: message.into(), class }
+    }
+}

@@ -1,0 +1,87 @@
+//! What the precompiles see while a block executes: its own readings and verdicts, then its ancestors'.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use triad_evm::{AppView, LatestReading, LatestVerdict, LogAt};
+use triad_statement::StreamId;
+
+use super::trigger::contract_time;
+use crate::error::ChainError;
+use crate::state::records::Latest;
+use crate::state::{Changes, View};
+
+/// Past blocks: those of the unfinalised ancestors and the committed ones.
+pub(crate) trait History: Send + Sync {
+    fn log_at(&self, height: u64) -> Result<Option<LogAt>, ChainError>;
+}
+
+pub(crate) struct BlockApp {
+    own: Arc<Changes<Latest>>,
+    parent: View,
+    history: Arc<dyn History>,
+    log: LogAt,
+    /// The interface has no way to say that the store failed; whoever executes asks afterwards.
+    error: Mutex<Option<ChainError>>,
+}
+
+impl BlockApp {
+    pub fn new(own: Arc<Changes<Latest>>, parent: View, history: Arc<dyn History>, log: LogAt) -> Self {
+        BlockApp { own, parent, history, log, error: Mutex::new(None) }
+    }
+
+    pub fn take_error(&self) -> Option<ChainError> {
+        self.error.lock().take()
+    }
+
+    fn note<T>(&self, found: Result<Option<T>, ChainError>) -> Option<T> {
+        found.unwrap_or_else(|error| {
+            *self.error.lock() = Some(error);
+            None
+        })
+    }
+
+    fn latest(&self, stream: &[u8; 32]) -> Option<Latest> {
+        let stream = StreamId(*stream);
+        match self.own.get(&stream) {
+            Some(row) => row.clone(),
+            None => self.note(self.parent.get::<Latest>(&stream)),
+        }
+    }
+}
+
+impl AppView for BlockApp {
+    fn latest_reading(&self, stream: &[u8; 32]) -> Option<LatestReading> {
+        let r = self.latest(stream)?.reading?;
+        Some(LatestReading {
+            leaf: r.leaf,
+            record: r.record,
+            time_ms: contract_time(r.time_us),
+            value_e9: triad_evm::to_e9(r.value)?,
+            block_height: r.height,
+        })
+    }
+
+    fn latest_verdict(&self, stream: &[u8; 32]) -> Option<LatestVerdict> {
+        let v = self.latest(stream)?.verdict?;
+        Some(LatestVerdict {
+            leaf: v.leaf,
+            record: v.record,
+            model: v.model,
+            class: 0,
+            kind: v.kind as u8,
+            score: v.score,
+            time_ms: contract_time(v.time_us),
+            block_height: v.height,
+        })
+    }
+
+    fn log_at(&self, height: Option<u64>) -> Option<LogAt> {
+        match height {
+            None => Some(self.log),
+            Some(h) if h == self.log.height => Some(self.log),
+            Some(h) if h > self.log.height => None,
+            Some(h) => self.note(self.history.log_at(h)),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The first half of a block's execution: statements become leaves, readings are judged, automations are triggered.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use alloy_primitives::I256;
+use triad_log::{
+    Assurance, Hash, Height, LeafIndex, Reason, Score, StatementLeaf, Verdict, VerdictKind, value_e9,
+};
+use triad_models::{Input, Judgement, Spec, State};
+use triad_statement::{DeviceId, StreamId};
+
+use super::Context;
+use super::trigger::{Trigger, evaluate};
+use crate::admission::{self, Number, Resolved, Verified};
+use crate::error::{BlockError, ChainError, Refusal, RefusalClass};
+use crate::state::Work;
+use crate::state::model::{ModelKey, ModelState};
+use crate::state::records::*;
+
+/// A reading as the index of the read side keeps it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReadingRow {
+    pub stream: u32,
+    pub time_us: i64,
+    pub value: f64,
+    pub leaf: u64,
+    pub record: u16,
+}
+
+/// What the statements of a block led to.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub accepted: Vec<Arc<Verified>>,
+    pub leaves: Vec<Hash>,
+    pub readings: Vec<ReadingRow>,
+    pub verdicts: Vec<Verdict>,
+    pub triggers: Vec<Trigger>,
+}
+
+pub(crate) struct Stage<'a> {
+    ctx: &'a Context<'a>,
+    work: &'a mut Work,
+    out: Outcome,
+    first_leaf: u64,
+    by_device: HashMap<DeviceId, u64>,
+    bytes: u64,
+    live: BTreeMap<ModelKey, State>,
+}
+
+impl<'a> Stage<'a> {
+    pub fn new(ctx: &'a Context<'a>, work: &'a mut Work, first_leaf: u64) -> Self {
+        let (out, live) = (Outcome::default(), BTreeMap::new());
+        Stage { ctx, work, out, first_leaf, by_device: HashMap::new(), bytes: 0, live }
+    }
+
+    /// Silence is an event too: the detectors whose time has come speak before anything else does.
+    pub fn deadlines(&mut self) -> Result<(), ChainError> {
+        for key in self.work.due(self.ctx.time_ms, MAX_DEADLINES) {
+            let (_, stream, model) = key;
+            self.work.remove::<Deadline>(key);
+            let Some(spec) = self.spec_of(&stream, model)? else { continue };
+            let Some(mut state) = self.model(&(stream, model), &spec)? else { continue };
+            let before = state.deadline_ms(&spec);
+            let spoken = match before {
+                Some(at) if at <= self.ctx.time_ms => state.on_deadline(&spec, self.ctx.time_ms),
+                _ => None,
+            };
+            if let Some(next) = state.deadline_ms(&spec) {
+                self.work.put((next, stream, model), Deadline);
+            }
+            if let Some(judgement) = spoken {
+                self.live.insert((stream, model), state);
+                let Some(mut latest) = self.work.get::<Latest>(&stream)? else { continue };
+                let Some(reading) = latest.reading else { continue };
+                let resolved = (reading.leaf, reading.record, reading.time_us, reading.value);
+                self.judged(&mut latest, stream, model, resolved, judgement)?;
+                self.work.put(stream, latest);
+            }
+        }
+        Ok(())
+    }
+
+    fn spec_of(&self, stream: &StreamId, model: u64) -> Result<Option<Arc<Spec>>, ChainError> {
+        if let Some(spec) = self.ctx.defaults.get(model as usize) {
+            return Ok(Some(spec.clone()));
+        }
+        let bindings = self.work.get::<Bindings>(stream)?.unwrap_or_default();
+        Ok(bindings.0.iter().find(|b| b.model == model).map(|b| b.spec.clone()))
+    }
+
+    /// The state of a model, or `None` if it has none yet.
+    fn model(&mut self, key: &ModelKey, spec: &Spec) -> Result<Option<State>, ChainError> {
+        if let Some(state) = self.live.remove(key) {
+            return Ok(Some(state));
+        }
+        match self.work.get::<ModelState>(key)? {
+            None => Ok(None),
+            Some(stored) => stored
+                .open(spec)
+                .map(Some)
+                .ok_or_else(|| ChainError::corrupt("a model's stored state does not decode")),
+        }
+    }
+
+    /// Takes a statement into the block, or says why not; a refused one leaves no trace.
+    pub fn admit(&mut self, verified: &Arc<Verified>) -> Result<Result<(), Refusal>, ChainError> {
+        let statement = &verified.statement;
+        let limits = &self.ctx.limits;
+        let full = |code, what: &str| Ok(Err(Refusal::new(RefusalClass::QuotaExceeded, code, what)));
+        let used = self.by_device.get(&statement.signer()).copied().unwrap_or(0);
+        if self.out.accepted.len() as u64 >= limits.block_statements
+            || self.bytes + statement.bytes().len() as u64 + 5 > limits.block_bytes
+            || self.out.readings.len() as u64 + statement.records().len() as u64 > limits.block_readings
+        {
+            return full(BLOCK_FULL, "the block is full");
+        }
+        if used >= limits.device_statements {
+            return full(BLOCK_FULL, "the device's share of the block is used up");
+        }
+        let key = match admission::signer_key(self.work, statement)? {
+            Ok(key) => key,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if key.fingerprint() != verified.key {
+            let why = format!("device {} has changed its key since", statement.signer());
+            return Ok(Err(Refusal::new(RefusalClass::NotAuthorized, "wrong-key", why)));
+        }
+        let mut window = match admission::number(self.work, statement)? {
+            Ok(Number::Fresh(window)) => window,
+            Ok(Number::Used) => return Ok(Err(admission::equivocation(statement))),
+            Ok(Number::TooOld) => return Ok(Err(admission::too_old(statement))),
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let streams = limits.device_streams;
+        if let Err(refusal) = admission::check_readings(self.work, statement, self.ctx.time_ms, streams)? {
+            return Ok(Err(refusal));
+        }
+
+        window.0.accept(statement.sequence());
+        self.work.put(statement.signer(), window);
+        *self.by_device.entry(statement.signer()).or_default() += 1;
+        self.bytes += statement.bytes().len() as u64 + 5;
+        let leaf = self.first_leaf + self.out.accepted.len() as u64;
+        self.out.accepted.push(verified.clone());
+        self.out.leaves.push(statement_leaf(verified, self.ctx.height, self.ctx.time_ms).hash());
+        for resolved in admission::readings(statement, self.ctx.time_ms) {
+            self.reading(statement.origin(), leaf, resolved)?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn reading(&mut self, origin: DeviceId, leaf: u64, r: Resolved<'_>) -> Result<(), ChainError> {
+        let stream = r.reading.stream;
+        let number = match self.work.get::<Stream>(&stream)? {
+            Some(known) => known.number,
+            None => self.open_stream(origin, &r)?,
+        };
+        let (value, time_us) = (r.value, r.time_us);
+        self.out.readings.push(ReadingRow { stream: number, time_us, value, leaf, record: r.record });
+        let mut latest = self.work.get::<Latest>(&stream)?.unwrap_or_default();
+        if latest.reading.is_none_or(|l| time_us > l.time_us) {
+            let height = self.ctx.height;
+            latest.reading = Some(LatestReading { leaf, record: r.record, time_us, value, height });
+        }
+        let at = Trigger::reading(leaf, r.record, stream, time_us, value);
+        evaluate(self.ctx, self.work, at, &mut self.out.triggers)?;
+        let input = Input { time_us, value, block_time_ms: self.ctx.time_ms };
+        for (model, spec) in self.models_of(&stream)? {
+            let key = (stream, model);
+            let fresh = || State::new(&spec);
+            let mut state = self.model(&key, &spec)?.unwrap_or_else(fresh);
+            let before = state.deadline_ms(&spec);
+            let judgement = state.step(&spec, input);
+            let after = state.deadline_ms(&spec);
+            // One pending deadline a model: a later one replaces it lazily, when it comes.
+            if let (None, Some(at)) = (before, after) {
+                self.work.put((at, stream, model), Deadline);
+            }
+            self.live.insert(key, state);
+            self.judged(&mut latest, stream, model, (leaf, r.record, time_us, value), judgement)?;
+        }
+        self.work.put(stream, latest);
+        Ok(())
+    }
+
+    fn open_stream(&mut self, origin: DeviceId, r: &Resolved<'_>) -> Result<u32, ChainError> {
+        let next = self.work.get::<Counter>(&NEXT_STREAM)?.map_or(0, |c| c.0);
+        let number = next as u32;
+        self.work.put(NEXT_STREAM, Counter(next + 1));
+        let opened = self.work.get::<Opened>(&origin)?.map_or(0, |o| o.0);
+        self.work.put(origin, Opened(opened + 1));
+        let (name, unit) = (r.reading.name.clone(), r.reading.unit.clone());
+        self.work.put(r.reading.stream, Stream { number, origin, name, unit });
+        Ok(number)
+    }
+
+    fn models_of(&self, stream: &StreamId) -> Result<Vec<(u64, Arc<Spec>)>, ChainError> {
+        let defaults = self.ctx.defaults.iter().enumerate().map(|(i, spec)| (i as u64, spec.clone()));
+        let mut models: Vec<_> = defaults.collect();
+        if let Some(bindings) = self.work.get::<Bindings>(stream)? {
+            models.extend(bindings.0.iter().map(|b| (b.model, b.spec.clone())));
+        }
+        Ok(models)
+    }
+
+    fn judged(
+        &mut self,
+        latest: &mut Latest,
+        stream: StreamId,
+        model: u64,
+        (leaf, record, time_us, value): (u64, u16, i64, f64),
+        judgement: Judgement,
+    ) -> Result<(), ChainError> {
+        let Judgement { kind, score_ppm, reason } = judgement;
+        if kind != VerdictKind::Late {
+            let height = self.ctx.height;
+            latest.verdict =
+                Some(LatestVerdict { leaf, record, model, kind, score: score_ppm, time_us, height });
+        }
+        let at = Trigger::verdict(leaf, record, stream, time_us, value, kind, score_ppm);
+        evaluate(self.ctx, self.work, at, &mut self.out.triggers)?;
+        self.out.verdicts.push(Verdict {
+            leaf: LeafIndex(leaf),
+            record,
+            stream,
+            model,
+            class: Assurance::Consensus,
+            kind,
+            score: Score::saturating_from_ppm(score_ppm),
+            time_ms: time_us.div_euclid(1000),
+            value_e9: value_e9(value).unwrap_or(triad_log::DOES_NOT_FIT),
+            reason: Reason::new(reason),
+        });
+        Ok(())
+    }
+
+    /// Writes the model states back and hands over what was gathered.
+    pub fn finish(self) -> Outcome {
+        let Stage { ctx, work, mut out, live, .. } = self;
+        for (key, state) in live {
+            work.put(key, ModelState::live(ctx.height, state));
+        }
+        out.verdicts.sort_by_key(Verdict::order);
+        out.triggers.sort_by_key(|t| (t.leaf, t.registration));
+        out
+    }
+}
+
+/// Silence detectors that may speak in one block; the others speak in the next.
+const MAX_DEADLINES: usize = 4096;
+
+/// The code of a refusal that only says "not in this block".
+pub(crate) const BLOCK_FULL: &str = "block-full";
+
+pub(crate) fn statement_leaf(verified: &Verified, height: u64, time_ms: u64) -> StatementLeaf {
+    StatementLeaf {
+        statement_hash: triad_log::sha256(verified.statement.bytes()),
+        signer: verified.statement.signer(),
+        origin: verified.statement.origin(),
+        key_fingerprint: verified.key,
+        height: Height(height),
+        time_ms,
+    }
+}
+
+/// value × 10⁹ as contracts see it, `None` when it does not fit.
+pub(crate) fn contract_value(value: f64) -> Option<I256> {
+    triad_evm::to_e9(value)
+}
+
+impl From<ChainError> for super::ExecError {
+    fn from(error: ChainError) -> Self {
+        super::ExecError::Broken(error)
+    }
+}
+
+impl From<BlockError> for super::ExecError {
+    fn from(error: BlockError) -> Self {
+        super::ExecError::Invalid(error)
+    }
+}

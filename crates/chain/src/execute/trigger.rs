@@ -1,0 +1,113 @@
+//! When an automation fires: its condition *becomes* true, and its cool-down is over.
+
+use std::sync::Arc;
+
+use alloy_primitives::I256;
+use triad_log::VerdictKind;
+use triad_statement::StreamId;
+
+use super::Context;
+use super::statements::contract_value;
+use crate::error::ChainError;
+use crate::state::Work;
+use crate::state::records::{Condition, Registration, Watchers};
+
+/// Evaluations after which what is owed is charged without waiting for a firing.
+pub(crate) const CHARGE_AFTER: u64 = 1024;
+
+/// What happened on a stream, and (once an automation is to fire) for whom.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Trigger {
+    pub registration: u64,
+    pub stream: StreamId,
+    pub leaf: u64,
+    pub record: u16,
+    pub time_ms: u64,
+    /// `None`: it does not fit a contract's int256, so nobody is called.
+    pub value: Option<I256>,
+    /// The verdict's kind; 0 for a reading.
+    pub kind: u8,
+    pub score: u32,
+    /// A reading, or a verdict.
+    pub is_verdict: bool,
+}
+
+impl Trigger {
+    pub fn reading(leaf: u64, record: u16, stream: StreamId, time_us: i64, value: f64) -> Trigger {
+        let time_ms = contract_time(time_us);
+        let value = contract_value(value);
+        Trigger {
+            registration: 0,
+            stream,
+            leaf,
+            record,
+            time_ms,
+            value,
+            kind: 0,
+            score: 0,
+            is_verdict: false,
+        }
+    }
+
+    pub fn verdict(
+        leaf: u64,
+        record: u16,
+        stream: StreamId,
+        time_us: i64,
+        value: f64,
+        kind: VerdictKind,
+        score: u32,
+    ) -> Trigger {
+        let kind = kind as u8;
+        Trigger { kind, score, is_verdict: true, ..Trigger::reading(leaf, record, stream, time_us, value) }
+    }
+
+    fn meets(&self, condition: &Condition) -> bool {
+        match (condition, self.value) {
+            (Condition::Reading { op, threshold }, Some(value)) => op.holds(&value, threshold),
+            (Condition::Verdict { kinds, min_score }, _) => {
+                kinds.bit(self.kind as usize) && self.score >= *min_score
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Milliseconds, rounded down; contracts know no time before the epoch.
+pub(crate) fn contract_time(time_us: i64) -> u64 {
+    u64::try_from(time_us.div_euclid(1000)).unwrap_or(0)
+}
+
+/// Evaluates every registration that watches the stream, and notes those that fire.
+pub(crate) fn evaluate(
+    ctx: &Context<'_>,
+    work: &mut Work,
+    event: Trigger,
+    fired: &mut Vec<Trigger>,
+) -> Result<(), ChainError> {
+    let Some(Watchers(ids)) = work.get::<Watchers>(&event.stream)? else { return Ok(()) };
+    for id in Arc::clone(&ids).iter() {
+        let Some(mut reg) = work.get::<Registration>(id)? else { continue };
+        let concerns = matches!(reg.condition, Condition::Verdict { .. }) == event.is_verdict;
+        if reg.closing || reg.paused || !concerns {
+            continue;
+        }
+        let before = reg.clone();
+        reg.owed += 1;
+        let holds = event.meets(&reg.condition);
+        let cool = reg.fired_ms.is_none_or(|at| ctx.time_ms >= at.saturating_add(reg.cooldown_ms));
+        if holds && !reg.held && cool && event.value.is_some() {
+            reg.fired_ms = Some(ctx.time_ms);
+            fired.push(Trigger { registration: *id, ..event });
+        }
+        // An edge that falls into the cool-down is not spent: it fires when the condition still holds afterwards.
+        reg.held = holds && (reg.held || cool);
+        if reg.owed >= CHARGE_AFTER && before.owed < CHARGE_AFTER {
+            fired.push(Trigger { registration: *id, kind: super::firings::CHARGE, ..event });
+        }
+        if reg != before {
+            work.put(*id, reg);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,429 @@
+//! The ledger: unfinalised blocks as layers over the committed state, and the one place that commits.
+//!
+//! Consensus asks it to [`Ledger::propose`] on a parent, to [`Ledger::check`] a block, and tells it what became final
+//! with [`Ledger::finalize`], which returns only once the commit is on disk. Work is looked at when a block is built
+//! and taken out when a block is final, so a proposal that comes to nothing loses nothing.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use alloy_primitives::B256;
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, broadcast};
+use triad_evm::{Account, EvmBlock, LogAt, NodeKey, Overlay, StateError, StateView};
+use triad_log::{Checkpoint, TileWriter};
+
+use crate::block::Block;
+use crate::error::{BlockError, ChainError};
+use crate::events::Committed;
+use crate::execute::{ExecError, Executed, History, Input, Mode, Parent, Rules, check, execute};
+use crate::genesis::ChainSpec;
+use crate::mempool::Mempool;
+use crate::metrics::Metrics;
+use crate::state::View;
+use crate::store::Store;
+use crate::store::index::Pending;
+
+/// A block that lies further ahead of this node's clock than this is not judged yet.
+pub const MAX_CLOCK_AHEAD_MS: u64 = 500;
+/// Committed blocks that a slow watcher may lag behind before it misses some.
+const WATCH_BUFFER: usize = 1024;
+
+/// The last committed block, as far as the next one needs it.
+#[derive(Clone)]
+pub(crate) struct Tip {
+    pub checkpoint: Checkpoint,
+    pub digest: [u8; 32],
+    pub eth_hash: B256,
+    pub state_root: B256,
+    pub log: TileWriter,
+}
+
+pub(crate) struct Inner {
+    pub rules: Rules,
+    pub store: Arc<Store>,
+    pub pending: Pending,
+    pub tip: RwLock<Tip>,
+    /// Executed, not final.
+    layers: Mutex<HashMap<[u8; 32], Arc<Executed>>>,
+    pub pool: Mempool,
+    pub work: Arc<Notify>,
+    pub watchers: broadcast::Sender<Arc<Committed>>,
+    pub metrics: Metrics,
+    genesis: Block,
+    sync: bool,
+}
+
+/// Cheap to clone; all clones are one ledger.
+#[derive(Clone)]
+pub struct Ledger(pub(crate) Arc<Inner>);
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("height", &self.height()).finish_non_exhaustive()
+    }
+}
+
+/// What a node says about a block that somebody proposed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    Valid,
+    Invalid(BlockError),
+    /// Its time is ahead of our clock: ask again in so many milliseconds.
+    Wait(u64),
+    /// A parent is not known here.
+    UnknownParent,
+}
+
+/// Milliseconds since the epoch by this machine's clock. Only leaders' proposals and doors' early checks use it.
+pub fn clock_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// Heights of unfinalised ancestors first, then the store.
+struct Past {
+    ancestors: Vec<Arc<Executed>>,
+    store: Arc<Store>,
+}
+
+impl History for Past {
+    fn log_at(&self, height: u64) -> Result<Option<LogAt>, ChainError> {
+        if let Some(found) = self.ancestors.iter().find(|e| e.block.height() == height) {
+            return Ok(Some(found.log_at()));
+        }
+        let stored = self.store.checkpoint(height)?;
+        Ok(stored.map(|s| LogAt { height, size: s.checkpoint.log_size, root: s.checkpoint.log_root }))
+    }
+}
+
+/// The EVM state that a block is executed on.
+pub(crate) struct ParentState<'a> {
+    overlay: Overlay<'a>,
+    store: &'a Store,
+}
+
+impl StateView for ParentState<'_> {
+    fn account(&self, address: &alloy_primitives::Address) -> Result<Option<Account>, StateError> {
+        self.overlay.account(address)
+    }
+    fn storage(
+        &self,
+        address: &alloy_primitives::Address,
+        slot: &alloy_primitives::U256,
+    ) -> Result<alloy_primitives::U256, StateError> {
+        self.overlay.storage(address, slot)
+    }
+    fn code(&self, hash: &B256) -> Result<Option<alloy_primitives::Bytes>, StateError> {
+        self.overlay.code(hash)
+    }
+    fn node(&self, key: &NodeKey) -> Result<Option<alloy_primitives::Bytes>, StateError> {
+        self.overlay.node(key)
+    }
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        let known = self.overlay.block_hash(number)?;
+        if !known.is_zero() {
+            return Ok(known);
+        }
+        let stored = self.store.checkpoint(number).map_err(|e| StateError::Rule(e.to_string()))?;
+        Ok(stored.map_or(B256::ZERO, |s| s.checkpoint.eth_block_hash.into()))
+    }
+}
+
+/// A parent with what keeps its layers alive.
+pub(crate) struct OpenParent {
+    pub parent: Parent,
+    /// Newest first.
+    pub ancestors: Vec<Arc<Executed>>,
+}
+
+impl OpenParent {
+    pub fn state<'a>(&self, store: &'a Store) -> ParentState<'a> {
+        let layers = self.ancestors.iter().map(|e| e.evm_changes.clone()).collect();
+        ParentState { overlay: Overlay::new(layers, &store.evm), store }
+    }
+}
+
+impl Ledger {
+    /// Opens the chain under `dir`, creating it from genesis the first time, and restores what a crash left.
+    pub fn open(dir: &Path, spec: ChainSpec) -> Result<Ledger, ChainError> {
+        Ledger::open_with(dir, spec, true)
+    }
+
+    pub(crate) fn open_with(dir: &Path, spec: ChainSpec, sync: bool) -> Result<Ledger, ChainError> {
+        let store = Arc::new(Store::open(dir, &spec.hash)?);
+        let rules = Rules::new(spec);
+        let pending = Pending::default();
+        let (genesis, evm) = crate::start::genesis_block(&rules.spec)?;
+        let tip = match store.tip()? {
+            None => {
+                crate::start::store_genesis(&store, &genesis, &evm)?;
+                genesis_tip(&genesis, &evm)
+            }
+            Some(height) => crate::start::restore(&store, &rules, &pending, height)?,
+        };
+        let (watchers, _) = broadcast::channel(WATCH_BUFFER);
+        let pool = Mempool::new(&rules.spec.genesis.limits);
+        let inner = Inner {
+            rules,
+            store,
+            pending,
+            tip: RwLock::new(tip),
+            layers: Mutex::new(HashMap::new()),
+            pool,
+            work: Arc::new(Notify::new()),
+            watchers,
+            metrics: Metrics::default(),
+            genesis,
+            sync,
+        };
+        Ok(Ledger(Arc::new(inner)))
+    }
+
+    pub fn spec(&self) -> &ChainSpec {
+        &self.0.rules.spec
+    }
+
+    pub fn genesis_block(&self) -> &Block {
+        &self.0.genesis
+    }
+
+    /// Height of the last committed block.
+    pub fn height(&self) -> u64 {
+        self.0.tip.read().checkpoint.height.0
+    }
+
+    /// Notified when there may be something to put into a block.
+    pub fn work(&self) -> Arc<Notify> {
+        self.0.work.clone()
+    }
+
+    /// One message a committed block, sent after its commit.
+    pub fn watch(&self) -> broadcast::Receiver<Arc<Committed>> {
+        self.0.watchers.subscribe()
+    }
+
+    /// Bytes that the store takes on disk, its journals included.
+    pub fn disk_bytes(&self) -> Result<u64, ChainError> {
+        self.0.store.disk_bytes()
+    }
+
+    /// Whether a block's state is at hand, so that a child can be executed on it.
+    pub fn knows(&self, digest: &[u8; 32]) -> bool {
+        self.0.tip.read().digest == *digest || self.0.layers.lock().contains_key(digest)
+    }
+
+    pub(crate) fn parent(&self, digest: &[u8; 32]) -> Option<OpenParent> {
+        let tip = self.0.tip.read();
+        let layers = self.0.layers.lock();
+        let mut ancestors: Vec<Arc<Executed>> = Vec::new();
+        let mut at = *digest;
+        while at != tip.digest {
+            let layer = layers.get(&at)?;
+            at = layer.block.checkpoint.parent_digest;
+            ancestors.push(layer.clone());
+        }
+        let state = self.0.store.state.clone();
+        let view = View { state, layers: ancestors.iter().map(|e| e.tables.clone()).collect() };
+        let history = Arc::new(Past { ancestors: ancestors.clone(), store: self.0.store.clone() });
+        let parent = match ancestors.first() {
+            None => Parent {
+                checkpoint: tip.checkpoint.clone(),
+                digest: tip.digest,
+                eth_hash: tip.eth_hash,
+                state_root: tip.state_root,
+                log: tip.log.clone(),
+                view,
+                history,
+            },
+            Some(newest) => Parent {
+                checkpoint: newest.block.checkpoint.clone(),
+                digest: newest.block.digest,
+                eth_hash: newest.evm.hash,
+                state_root: newest.evm.header.state_root,
+                log: newest.log.clone(),
+                view,
+                history,
+            },
+        };
+        Some(OpenParent { parent, ancestors })
+    }
+
+    /// The committed state, to read from.
+    pub(crate) fn committed(&self) -> OpenParent {
+        loop {
+            let digest = self.0.tip.read().digest;
+            // Only a commit in between can make it unknown.
+            if let Some(parent) = self.parent(&digest) {
+                return parent;
+            }
+        }
+    }
+
+    /// Builds a block on `parent`, or `None` while there is nothing to put into it. `must`: an empty one, at once.
+    pub fn propose(&self, parent: &[u8; 32], proposer: u32, must: bool) -> Result<Option<Block>, ChainError> {
+        let Some(open) = self.parent(parent) else { return Ok(None) };
+        let time_ms = clock_ms().max(open.parent.checkpoint.time_ms + 1);
+        let (mut statements, mut transactions) = (Vec::new(), Vec::new());
+        if !must {
+            let ancestors: Vec<[u8; 32]> = open.ancestors.iter().map(|e| e.block.digest).collect();
+            let limits = &self.0.rules.spec.genesis.limits;
+            statements = self.0.pool.statements(&ancestors, limits);
+            transactions = self.0.pool.transactions(&ancestors, limits);
+            let due = self.0.store.state.deadlines.first_key().is_some_and(|(at, ..)| at <= time_ms);
+            let waiting = self.0.store.state.queue.len() > 0;
+            // Due deadlines and waiting firings may already have been dealt with in an unfinalised ancestor; an
+            // empty block then costs little and happens at most once.
+            let own_turn = open.ancestors.is_empty() && (due || waiting);
+            if statements.is_empty() && transactions.is_empty() && !own_turn {
+                return Ok(None);
+            }
+        }
+        let offered = statements.clone();
+        let offered_txs = transactions.clone();
+        let input = Input { proposer, time_ms, statements, transactions };
+        let state = open.state(&self.0.store);
+        let executed = match execute(&self.0.rules, &open.parent, &state, input, Mode::Build) {
+            Ok(executed) => executed,
+            Err(ExecError::Broken(error)) => return Err(error),
+            Err(ExecError::Invalid(why)) => {
+                return Err(ChainError::Block { height: open.parent.checkpoint.height.0 + 1, why });
+            }
+        };
+        let parent_height = open.parent.checkpoint.height.0;
+        let final_height = self.height();
+        self.0.pool.rejected(&offered, &offered_txs, &executed.rejected, parent_height, final_height);
+        let empty = executed.statements.is_empty() && executed.block.body.transactions.is_empty();
+        if empty && !must && !offered.is_empty() {
+            return Ok(None);
+        }
+        let block = executed.block.clone();
+        self.0.pool.proposed(&executed.statements, &block);
+        self.insert(executed);
+        Ok(Some(block))
+    }
+
+    fn insert(&self, executed: Executed) {
+        self.0.layers.lock().insert(executed.block.digest, Arc::new(executed));
+    }
+
+    /// Re-executes a block on its parent.
+    pub fn check(&self, bytes: &Bytes, leader: Option<u32>) -> Result<Judgement, ChainError> {
+        let block = match Block::decode(bytes.clone()) {
+            Ok(block) => block,
+            Err(why) => return Ok(Judgement::Invalid(why)),
+        };
+        if leader.is_some_and(|leader| leader != block.body.proposer) {
+            return Ok(Judgement::Invalid(BlockError::Proposer(block.body.proposer)));
+        }
+        if self.knows(&block.digest) {
+            return Ok(Judgement::Valid);
+        }
+        let ahead = block.checkpoint.time_ms.saturating_sub(clock_ms());
+        if leader.is_some() && ahead > MAX_CLOCK_AHEAD_MS {
+            return Ok(Judgement::Wait(ahead - MAX_CLOCK_AHEAD_MS));
+        }
+        let Some(open) = self.parent(&block.checkpoint.parent_digest) else {
+            return Ok(Judgement::UnknownParent);
+        };
+        match self.execute_block(&open, &block) {
+            Ok(executed) => {
+                self.insert(executed);
+                Ok(Judgement::Valid)
+            }
+            Err(ExecError::Invalid(why)) => Ok(Judgement::Invalid(why)),
+            Err(ExecError::Broken(error)) => Err(error),
+        }
+    }
+
+    pub(crate) fn execute_block(&self, open: &OpenParent, block: &Block) -> Result<Executed, ExecError> {
+        let limits = &self.0.rules.spec.genesis.limits;
+        let body = crate::verify::body(&open.parent.view, block, limits, &self.0.pool)?;
+        let state = open.state(&self.0.store);
+        check(&self.0.rules, &open.parent, &state, block, body.statements, body.transactions)
+    }
+
+    /// Commits a final block. Idempotent: a block delivered again changes nothing.
+    pub fn finalize(&self, bytes: &Bytes, certificate: Option<&[u8]>) -> Result<(), ChainError> {
+        let block = Block::decode(bytes.clone()).map_err(|why| ChainError::Block { height: 0, why })?;
+        let height = block.height();
+        let tip = self.height();
+        if height <= tip {
+            return match certificate {
+                Some(certificate) if height > 0 => self.0.store.put_certificate(height, certificate),
+                _ => Ok(()),
+            };
+        }
+        let known = self.0.layers.lock().get(&block.digest).cloned();
+        let executed = match known {
+            Some(executed) => executed,
+            None => {
+                let gap =
+                    || ChainError::Block { height, why: BlockError::Parent("it is not the next block") };
+                let open = self.parent(&block.checkpoint.parent_digest).ok_or_else(gap)?;
+                let executed = self.execute_block(&open, &block).map_err(|error| match error {
+                    ExecError::Invalid(why) => ChainError::Block { height, why },
+                    ExecError::Broken(error) => error,
+                })?;
+                Arc::new(executed)
+            }
+        };
+        self.commit(executed, certificate)
+    }
+
+    fn commit(&self, executed: Arc<Executed>, certificate: Option<&[u8]>) -> Result<(), ChainError> {
+        let started = std::time::Instant::now();
+        let inner = &self.0;
+        let height = executed.block.height();
+        let view = View { state: inner.store.state.clone(), layers: Vec::new() };
+        let rows = crate::store::index_rows(&executed, &view)?;
+        inner.store.commit(&executed, certificate, &rows, &inner.pending, inner.sync)?;
+        *inner.tip.write() = Tip {
+            checkpoint: executed.block.checkpoint.clone(),
+            digest: executed.block.digest,
+            eth_hash: executed.evm.hash,
+            state_root: executed.evm.header.state_root,
+            log: executed.log.clone(),
+        };
+        inner.layers.lock().retain(|_, layer| layer.block.height() > height);
+        inner.metrics.committed(&executed, started.elapsed());
+        inner.pool.finalized(&executed);
+        // Nobody watching is fine.
+        let _ = inner.watchers.send(Arc::new(Committed::of(&executed)));
+        if inner.pool.has_work() || inner.store.state.queue.len() > 0 {
+            inner.work.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Wakes the proposer when a silence detector's time has come. Runs for ever.
+    pub async fn wake_for_deadlines(self) {
+        loop {
+            let now = clock_ms();
+            let next = self.0.store.state.deadlines.first_key().map(|(at, ..)| at);
+            match next {
+                Some(at) if at <= now => {
+                    self.0.work.notify_one();
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+                Some(at) => {
+                    let wait = (at - now).min(200);
+                    tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+                }
+                None => tokio::time::sleep(std::time::Duration::from_millis(200)).await,
+            }
+        }
+    }
+}
+
+pub(crate) fn genesis_tip(genesis: &Block, evm: &EvmBlock) -> Tip {
+    Tip {
+        checkpoint: genesis.checkpoint.clone(),
+        digest: genesis.digest,
+        eth_hash: evm.hash,
+        state_root: evm.header.state_root,
+        log: TileWriter::new(),
+    }
+}

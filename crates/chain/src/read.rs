@@ -1,0 +1,415 @@
+//! Reading what is final. Never waits for a commit, never slows one.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, U256};
+use triad_evm::{
+    Account, AppView, BlockContext, CallError, CallOutcome, CallRequest, EIP1186AccountProofResponse, LogAt,
+    RecoveredTx, StateView,
+};
+use triad_log::{
+    Certificate, Checkpoint, Height, LeafIndex, Receipt, ReceiptParts, Verdict, VerdictLeaf, verdict_tree,
+};
+use triad_models::Spec;
+use triad_statement::{DeviceId, Sequence, Statement, StreamId};
+
+use crate::admission;
+use crate::block::Block;
+use crate::error::ChainError;
+use crate::execute::BlockApp;
+use crate::genesis::ChainSpec;
+use crate::ledger::Ledger;
+use crate::state::records::*;
+use crate::store::blocks::EthBlock;
+
+/// The most rows that one call returns.
+pub const MAX_PAGE: usize = 10_000;
+
+/// Rows, and where the next page begins.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// To be given back as `after`; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// A numeric reading of a stream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    pub time_us: i64,
+    pub value: f64,
+    pub leaf: u64,
+    pub record: u16,
+}
+
+/// A verdict and the block that holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredVerdict {
+    pub height: u64,
+    /// Position among the block's verdicts.
+    pub ordinal: u32,
+    pub verdict: Verdict,
+}
+
+/// A statement as stored.
+#[derive(Debug, Clone)]
+pub struct StoredStatement {
+    pub leaf: u64,
+    pub height: u64,
+    /// Block time, milliseconds since the epoch.
+    pub time_ms: u64,
+    pub statement: Statement,
+}
+
+/// A receipt cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiptError {
+    #[error("there is no leaf {0} yet")]
+    NoSuchLeaf(u64),
+    #[error("leaf {0} is a block's verdict leaf, not a statement's")]
+    NotAStatement(u64),
+    #[error("no checkpoint at or above block {0} is certified yet: try again")]
+    NotCertified(u64),
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+}
+
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    ledger: Ledger,
+}
+
+impl Reader {
+    pub fn new(ledger: Ledger) -> Reader {
+        Reader { ledger }
+    }
+
+    pub fn spec(&self) -> &ChainSpec {
+        self.ledger.spec()
+    }
+
+    /// Height of the last final block.
+    pub fn height(&self) -> u64 {
+        self.ledger.height()
+    }
+
+    /// The last final block's checkpoint and digest.
+    pub fn tip(&self) -> (Checkpoint, [u8; 32]) {
+        let tip = self.ledger.0.tip.read();
+        (tip.checkpoint.clone(), tip.digest)
+    }
+
+    /// (statements, transactions) that wait for a block here.
+    pub fn waiting(&self) -> (usize, usize) {
+        self.ledger.0.pool.len()
+    }
+
+    pub fn watch(&self) -> tokio::sync::broadcast::Receiver<Arc<crate::Committed>> {
+        self.ledger.watch()
+    }
+
+    pub fn disk_bytes(&self) -> Result<u64, ChainError> {
+        self.ledger.disk_bytes()
+    }
+
+    pub fn register_metrics(&self, registry: &mut prometheus_client::registry::Registry) {
+        self.ledger.0.metrics.register(registry);
+    }
+
+    /// A checkpoint and its own certificate, if it has one.
+    pub fn checkpoint(&self, height: u64) -> Result<Option<(Checkpoint, Option<Vec<u8>>)>, ChainError> {
+        Ok(self.ledger.0.store.checkpoint(height)?.map(|s| (s.checkpoint, s.certificate)))
+    }
+
+    /// The newest certified checkpoint.
+    pub fn certified_checkpoint(&self) -> Result<Option<(Checkpoint, Vec<u8>)>, ChainError> {
+        let tip = self.height();
+        for back in 0..64 {
+            let Some(height) = tip.checked_sub(back) else { break };
+            let Some(stored) = self.ledger.0.store.checkpoint(height)? else { continue };
+            if let Some(certificate) = stored.certificate {
+                return Ok(Some((stored.checkpoint, certificate)));
+            }
+        }
+        Ok(None)
+    }
+
+    pub fn block(&self, height: u64) -> Result<Option<Block>, ChainError> {
+        self.ledger.0.store.block(height)
+    }
+
+    pub fn device(&self, id: &DeviceId) -> Result<Option<Device>, ChainError> {
+        self.ledger.0.store.state.devices.get(id)
+    }
+
+    /// The number that a signer should use next.
+    pub fn next_sequence(&self, id: &DeviceId) -> Result<Option<Sequence>, ChainError> {
+        let epoch = self.device(id)?.map_or(0, |d| d.epoch);
+        let window = self.ledger.0.store.state.windows.get(id)?;
+        Ok(window.map_or(Some(Sequence::new(epoch, 0)), |w| w.0.next()))
+    }
+
+    /// Registered devices by id, behind `after`.
+    pub fn devices(
+        &self,
+        after: Option<DeviceId>,
+        limit: usize,
+    ) -> Result<Page<(DeviceId, Device)>, ChainError> {
+        let limit = limit.clamp(1, MAX_PAGE);
+        let mut items = Vec::new();
+        self.ledger.0.store.state.devices.for_each(|id, device| {
+            if items.len() <= limit && after.is_none_or(|after| *id > after) {
+                items.push((*id, device.clone()));
+            }
+        })?;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(|(id, _)| id.to_string());
+        Ok(Page { items, next })
+    }
+
+    pub fn stream(&self, id: &StreamId) -> Result<Option<(Stream, Latest)>, ChainError> {
+        let state = &self.ledger.0.store.state;
+        match state.streams.get(id)? {
+            None => Ok(None),
+            Some(stream) => Ok(Some((stream, state.latest.get(id)?.unwrap_or_default()))),
+        }
+    }
+
+    /// The streams of one device.
+    pub fn streams(&self, origin: &DeviceId) -> Result<Vec<(StreamId, Stream)>, ChainError> {
+        let mut items = Vec::new();
+        self.ledger.0.store.state.streams.for_each(|id, stream| {
+            if stream.origin == *origin {
+                items.push((*id, stream.clone()));
+            }
+        })?;
+        items.sort_by_key(|(_, stream)| stream.number);
+        Ok(items)
+    }
+
+    /// The models that judge a stream: genesis defaults, then bound ones.
+    pub fn models(&self, stream: &StreamId) -> Result<Vec<(u64, Arc<Spec>)>, ChainError> {
+        let defaults = self.ledger.0.rules.defaults.iter().enumerate();
+        let mut all: Vec<_> = defaults.map(|(i, spec)| (i as u64, spec.clone())).collect();
+        if let Some(bound) = self.ledger.0.store.state.bindings.get(stream)? {
+            all.extend(bound.0.iter().map(|b| (b.model, b.spec.clone())));
+        }
+        Ok(all)
+    }
+
+    pub fn registration(&self, id: u64) -> Result<Option<Registration>, ChainError> {
+        self.ledger.0.store.state.registrations.get(&id)
+    }
+
+    /// Readings of a stream with `from <= time < to` (microseconds), by time; `after` is a page's `next`.
+    pub fn readings(
+        &self,
+        stream: &StreamId,
+        (from, to): (i64, i64),
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<Page<Reading>>, ChainError> {
+        let Some((known, _)) = self.stream(stream)? else { return Ok(None) };
+        let limit = limit.clamp(1, MAX_PAGE);
+        let Some(after) = cursor::<3>(after) else { return Ok(Some(Page { items: vec![], next: None })) };
+        let after = after.map(|[time, leaf, record]| (time, leaf as u64, record as u16));
+        let (pending, space) = (&self.ledger.0.pending, self.ledger.0.store.index());
+        let mut rows = pending.readings(space, known.number, (from, to), after, limit + 1)?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|r| format!("{}.{}.{}", r.time_us, r.leaf, r.record));
+        let item = |r: &crate::execute::ReadingRow| Reading {
+            time_us: r.time_us,
+            value: r.value,
+            leaf: r.leaf,
+            record: r.record,
+        };
+        Ok(Some(Page { items: rows.iter().map(item).collect(), next }))
+    }
+
+    /// Verdicts on a stream by block height (inclusive bounds), in order; `after` is a page's `next`.
+    pub fn verdicts(
+        &self,
+        stream: &StreamId,
+        (from, to): (u64, u64),
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<Page<StoredVerdict>>, ChainError> {
+        let Some((known, _)) = self.stream(stream)? else { return Ok(None) };
+        let limit = limit.clamp(1, MAX_PAGE);
+        let Some(after) = cursor::<2>(after) else { return Ok(Some(Page { items: vec![], next: None })) };
+        let after = after.map(|[height, ordinal]| (height as u64, ordinal as u32));
+        let store = &self.ledger.0.store;
+        let mut rows =
+            self.ledger.0.pending.verdicts(store.index(), known.number, (from, to), after, limit + 1)?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(|r| format!("{}.{}", r.height, r.ordinal));
+        let mut items = Vec::with_capacity(rows.len());
+        let mut block: (u64, Vec<Verdict>) = (0, Vec::new());
+        for row in rows {
+            if block.0 != row.height || block.1.is_empty() {
+                block = (row.height, store.verdicts(row.height)?);
+            }
+            if let Some(verdict) = block.1.get(row.ordinal as usize).cloned() {
+                items.push(StoredVerdict { height: row.height, ordinal: row.ordinal, verdict });
+            }
+        }
+        Ok(Some(Page { items, next }))
+    }
+
+    /// All verdicts of one block.
+    pub fn block_verdicts(&self, height: u64) -> Result<Vec<Verdict>, ChainError> {
+        self.ledger.0.store.verdicts(height)
+    }
+
+    /// The statement of a leaf; `None` when there is no such leaf, or it is a block's verdict leaf.
+    pub fn statement(&self, leaf: u64) -> Result<Option<StoredStatement>, ChainError> {
+        if leaf >= self.tip().0.log_size {
+            return Ok(None);
+        }
+        let store = &self.ledger.0.store;
+        let Some((height, first)) = store.height_of_leaf(leaf)? else { return Ok(None) };
+        let Some(block) = store.block(height)? else { return Ok(None) };
+        let Some(bytes) = block.body.statements.get((leaf - first) as usize) else { return Ok(None) };
+        let statement = Statement::parse(bytes.clone())
+            .map_err(|e| ChainError::corrupt(format!("the statement of leaf {leaf} does not parse: {e}")))?;
+        Ok(Some(StoredStatement { leaf, height, time_ms: block.checkpoint.time_ms, statement }))
+    }
+
+    /// Everything that proves a statement, for whoever holds the genesis file.
+    pub fn receipt(&self, leaf: u64) -> Result<Receipt, ReceiptError> {
+        let (tip, _) = self.tip();
+        if leaf >= tip.log_size {
+            return Err(ReceiptError::NoSuchLeaf(leaf));
+        }
+        let store = &self.ledger.0.store;
+        let found = self.statement(leaf)?.ok_or(ReceiptError::NotAStatement(leaf))?;
+        let certified = store.certified(found.height)?.filter(|s| s.checkpoint.height.0 <= tip.height.0);
+        let certified = certified.ok_or(ReceiptError::NotCertified(found.height))?;
+        let own = store.checkpoint(found.height)?.ok_or_else(|| {
+            ChainError::corrupt(format!("the checkpoint of block {} is missing", found.height))
+        })?;
+        let key = store.key_at(&found.statement.signer(), found.height)?.ok_or_else(|| {
+            ChainError::corrupt(format!("the key of device {} is missing", found.statement.signer()))
+        })?;
+        let verdicts = store.verdicts(found.height)?;
+        let certificate = Certificate::decode(certified.certificate.as_deref().unwrap_or_default())
+            .map_err(|e| ChainError::corrupt(format!("a stored certificate: {e}")))?;
+        let verdict_leaf = VerdictLeaf {
+            height: Height(found.height),
+            time_ms: found.time_ms,
+            count: verdicts.len() as u64,
+            root: verdict_tree(&verdicts).root(),
+        };
+        let parts = ReceiptParts {
+            statement: found.statement.bytes(),
+            cose_key: &key.cose_key(),
+            leaf_index: LeafIndex(leaf),
+            verdict_leaf_index: LeafIndex(own.checkpoint.log_size - 1),
+            verdict_leaf,
+            block_verdicts: &verdicts,
+            checkpoint: certified.checkpoint,
+            certificate,
+            hand_overs: Vec::new(),
+        };
+        Receipt::build(parts, store.as_ref())
+            .map_err(|e| ReceiptError::Chain(ChainError::corrupt(format!("the log: {e}"))))
+    }
+
+    pub fn eth_block(&self, height: u64) -> Result<Option<EthBlock>, ChainError> {
+        if height > self.height() {
+            return Ok(None);
+        }
+        self.ledger.0.store.eth_block(height)
+    }
+
+    pub fn eth_height(&self, hash: &B256) -> Result<Option<u64>, ChainError> {
+        self.ledger.0.store.eth_height(hash)
+    }
+
+    /// Height and position of a final transaction.
+    pub fn eth_transaction(&self, hash: &B256) -> Result<Option<(u64, u32)>, ChainError> {
+        self.ledger.0.store.eth_tx(hash)
+    }
+
+    pub fn pending_transaction(&self, hash: &B256) -> Option<Arc<RecoveredTx>> {
+        self.ledger.0.pool.transaction(hash)
+    }
+
+    pub fn account(&self, address: &Address) -> Result<Account, ChainError> {
+        let open = self.ledger.committed();
+        Ok(open.state(&self.ledger.0.store).account(address)?.unwrap_or_default())
+    }
+
+    /// The account's next nonce, waiting transactions included.
+    pub fn pending_nonce(&self, address: &Address) -> Result<u64, ChainError> {
+        Ok(self.ledger.0.pool.pending_nonce(address, self.account(address)?.nonce))
+    }
+
+    pub fn code(&self, address: &Address) -> Result<alloy_primitives::Bytes, ChainError> {
+        let open = self.ledger.committed();
+        let state = open.state(&self.ledger.0.store);
+        match state.account(address)? {
+            None => Ok(Default::default()),
+            Some(account) => Ok(state.code(&account.code_hash)?.unwrap_or_default()),
+        }
+    }
+
+    pub fn storage(&self, address: &Address, slot: &U256) -> Result<U256, ChainError> {
+        let open = self.ledger.committed();
+        Ok(open.state(&self.ledger.0.store).storage(address, slot)?)
+    }
+
+    pub fn proof(&self, address: Address, slots: &[B256]) -> Result<EIP1186AccountProofResponse, ChainError> {
+        let open = self.ledger.committed();
+        let state = open.state(&self.ledger.0.store);
+        Ok(triad_evm::proof(&state, address, slots)?)
+    }
+
+    /// Executes a call on the last final state.
+    pub fn call(&self, request: &CallRequest) -> Result<CallOutcome, CallError> {
+        let (open, app, context) = self.surroundings();
+        triad_evm::call(&open.state(&self.ledger.0.store), app, &context, request)
+    }
+
+    pub fn estimate_gas(&self, request: &CallRequest) -> Result<u64, CallError> {
+        let (open, app, context) = self.surroundings();
+        triad_evm::estimate_gas(&open.state(&self.ledger.0.store), app, &context, request)
+    }
+
+    fn surroundings(&self) -> (crate::ledger::OpenParent, Arc<dyn AppView>, BlockContext) {
+        let open = self.ledger.committed();
+        let p = &open.parent;
+        let c = &p.checkpoint;
+        let genesis = &self.spec().genesis;
+        let log = LogAt { height: c.height.0, size: c.log_size, root: c.log_root };
+        let app = BlockApp::new(Arc::default(), p.view.clone(), p.history.clone(), log);
+        let context = BlockContext {
+            number: c.height.0,
+            timestamp: c.time_ms / 1000,
+            beneficiary: self.spec().fee_recipient(0).unwrap_or_default(),
+            prev_randao: c.parent_digest.into(),
+            gas_limit: genesis.limits.block_gas,
+            base_fee: genesis.fees.base_fee,
+            parent_hash: p.eth_hash,
+            chain_id: genesis.chain_id,
+            parent_state_root: p.state_root,
+        };
+        (open, Arc::new(app), context)
+    }
+}
+
+/// The numbers of a cursor; `Some(None)` for none, `None` for one that is not ours.
+fn cursor<const N: usize>(text: Option<&str>) -> Option<Option<[i64; N]>> {
+    let Some(text) = text else { return Some(None) };
+    let numbers: Option<Vec<i64>> = text.split('.').map(|n| n.parse().ok()).collect();
+    Some(Some(numbers?.try_into().ok()?))
+}
+
+/// The numeric readings of a statement with their resolved times, for whoever shows it.
+pub fn resolved_readings(statement: &Statement, time_ms: u64) -> Vec<(u16, i64, f64)> {
+    admission::readings(statement, time_ms).map(|r| (r.record, r.time_us, r.value)).collect()
+}

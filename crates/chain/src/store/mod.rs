@@ -1,0 +1,150 @@
+//! What the node keeps on disk: one fjall database, one atomic and synced batch a block.
+//!
+//! | keyspace | key | value |
+//! |---|---|---|
+//! | `meta` | name | genesis hash, format version, height of the last commit |
+//! | `blocks` | height | the block (kept outside the tree: large values are not rewritten by compaction) |
+//! | `checkpoints` | height | checkpoint ‖ certificate, each length-prefixed; the latter empty when there is none |
+//! | `leaves` | first leaf of a block | height |
+//! | `tiles` | level, index | up to 256 hashes |
+//! | `verdicts` | height | the block's verdicts, each length-prefixed |
+//! | `state` | table, key | application state (see `state::table`) |
+//! | `deltas` | height | changed rows of one of the last 64 blocks |
+//! | `index` | see `store::index` | readings and verdicts by stream, statements by signer and number |
+//! | `keys` | device, height | COSE_Key in force after that height |
+//! | `eth_blocks` | height | header, transactions, receipts |
+//! | `eth_txs` | hash | height, position |
+//! | `eth_hashes` | Ethereum block hash | height |
+//! | `evm_*` | | the EVM's state, kept by `triad-evm` |
+
+pub mod blocks;
+mod commit;
+pub(crate) mod index;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
+use triad_evm::EvmStore;
+use triad_log::{Hash, Tile, TileSource};
+
+use crate::error::ChainError;
+use crate::state::State;
+pub(crate) use blocks::put_eth_block;
+pub(crate) use commit::index_rows;
+
+/// Version of everything under the data directory.
+const FORMAT: u64 = 1;
+
+pub(crate) struct Store {
+    db: Database,
+    meta: Keyspace,
+    blocks: Keyspace,
+    checkpoints: Keyspace,
+    leaves: Keyspace,
+    tiles: Keyspace,
+    verdicts: Keyspace,
+    state_rows: Keyspace,
+    deltas: Keyspace,
+    index: Keyspace,
+    keys: Keyspace,
+    eth_blocks: Keyspace,
+    eth_txs: Keyspace,
+    eth_hashes: Keyspace,
+    pub evm: EvmStore,
+    pub state: Arc<State>,
+}
+
+impl Store {
+    /// Opens or creates the database. Whoever calls holds the data directory's lock.
+    pub fn open(dir: &Path, genesis_hash: &[u8; 32]) -> Result<Store, ChainError> {
+        let db = Database::builder(dir).cache_size(256 << 20).max_journaling_size(512 << 20).open().map_err(
+            |error| match error {
+                fjall::Error::Io(io) => ChainError::Disk(io.to_string()),
+                other => ChainError::corrupt(format!("{} does not open: {other}", dir.display())),
+            },
+        )?;
+        let small = KeyspaceCreateOptions::default;
+        let large = || {
+            KeyspaceCreateOptions::default()
+                .with_kv_separation(Some(KvSeparationOptions::default()))
+                .max_memtable_size(64 << 20)
+        };
+        let state_rows = db.keyspace("state", small)?;
+        let store = Store {
+            meta: db.keyspace("meta", small)?,
+            blocks: db.keyspace("blocks", large)?,
+            checkpoints: db.keyspace("checkpoints", small)?,
+            leaves: db.keyspace("leaves", small)?,
+            tiles: db.keyspace("tiles", small)?,
+            verdicts: db.keyspace("verdicts", large)?,
+            deltas: db.keyspace("deltas", large)?,
+            index: db.keyspace("index", small)?,
+            keys: db.keyspace("keys", small)?,
+            eth_blocks: db.keyspace("eth_blocks", small)?,
+            eth_txs: db.keyspace("eth_txs", small)?,
+            eth_hashes: db.keyspace("eth_hashes", small)?,
+            evm: EvmStore::open(&db)?,
+            state: Arc::new(State::open(&state_rows)),
+            state_rows,
+            db,
+        };
+        store.check_genesis(genesis_hash)?;
+        Ok(store)
+    }
+
+    fn check_genesis(&self, hash: &[u8; 32]) -> Result<(), ChainError> {
+        match self.meta.get("genesis")? {
+            None => {
+                let mut batch = self.db.batch().durability(Some(fjall::PersistMode::SyncAll));
+                batch.insert(&self.meta, "genesis", hash.as_slice());
+                batch.insert(&self.meta, "format", FORMAT.to_be_bytes());
+                Ok(batch.commit()?)
+            }
+            Some(found) if *found == *hash => match self.meta.get("format")? {
+                Some(version) if *version == FORMAT.to_be_bytes() => Ok(()),
+                _ => Err(ChainError::corrupt("its format is of another version of this program")),
+            },
+            Some(found) => Err(ChainError::OtherGenesis {
+                expected: format!("0x{}", hex::encode(hash)),
+                found: format!("0x{}", hex::encode(found)),
+            }),
+        }
+    }
+
+    /// Height of the last commit; `None` before genesis was stored.
+    pub fn tip(&self) -> Result<Option<u64>, ChainError> {
+        let bytes = self.meta.get("tip")?;
+        Ok(bytes
+            .map(|b| b.as_ref().try_into().map(u64::from_be_bytes))
+            .transpose()
+            .map_err(|_| ChainError::corrupt("the height of the last commit does not decode"))?)
+    }
+
+    /// Bytes on disk, journals included.
+    pub fn disk_bytes(&self) -> Result<u64, ChainError> {
+        Ok(self.db.disk_space()?)
+    }
+
+    pub fn delta(&self, height: u64) -> Result<Option<Vec<u8>>, ChainError> {
+        Ok(self.deltas.get(height.to_be_bytes())?.map(|b| b.to_vec()))
+    }
+}
+
+fn tile_key(level: u8, index: u64) -> [u8; 9] {
+    let mut key = [level; 9];
+    key[1..].copy_from_slice(&index.to_be_bytes());
+    key
+}
+
+impl TileSource for Store {
+    type Error = ChainError;
+
+    fn tile(&self, level: u8, index: u64) -> Result<Vec<Hash>, ChainError> {
+        match self.tiles.get(tile_key(level, index))? {
+            None => Ok(Vec::new()),
+            Some(bytes) => Tile::hashes_from_bytes(&bytes)
+                .ok_or_else(|| ChainError::corrupt(format!("log tile {level}/{index} does not decode"))),
+        }
+    }
+}

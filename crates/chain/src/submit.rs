@@ -1,0 +1,206 @@
+//! From a door's bytes to a waiting, verified statement: parse, look the signer up, verify in batches, queue.
+//!
+//! Every caller hears one of: final (after the commit is on disk), refused with a reason. Whoever stops listening
+//! harms nobody. Batches grow by themselves under load: a worker takes whatever has come while it was busy.
+
+use std::sync::Arc;
+
+use alloy_consensus::Transaction;
+use alloy_primitives::B256;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use triad_evm::StateView;
+use triad_statement::{DeviceKey, Statement, verify_batch};
+
+use crate::admission::{self, Number, Verified};
+use crate::error::{ChainError, Refusal, RefusalClass};
+use crate::ledger::{Ledger, clock_ms};
+use crate::mempool::{Accepted, Answer, TxRefusal, Waiter};
+use crate::verify::{bad_signature, malformed};
+
+/// Statements between the doors and the verifiers.
+const QUEUE: usize = 32_768;
+/// Signatures verified at once.
+const MAX_BATCH: usize = 2048;
+
+/// Hands statements and transactions in. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Submitter {
+    ledger: Ledger,
+    queue: mpsc::Sender<(Bytes, Waiter)>,
+}
+
+impl Submitter {
+    /// Starts `workers` verifying threads; they end when the last submitter is gone.
+    pub fn start(ledger: Ledger, workers: usize) -> std::io::Result<Submitter> {
+        let (queue, incoming) = mpsc::channel(QUEUE);
+        let incoming = Arc::new(Mutex::new(incoming));
+        for n in 0..workers.max(1) {
+            let (ledger, incoming) = (ledger.clone(), incoming.clone());
+            std::thread::Builder::new()
+                .name(format!("verify-{n}"))
+                .spawn(move || worker(&ledger, &incoming))?;
+        }
+        Ok(Submitter { ledger, queue })
+    }
+
+    /// Hands over one encoded statement; waits only for queue space. The receiver resolves when the statement is
+    /// final and stored, or refused.
+    pub async fn submit(&self, statement: Bytes) -> oneshot::Receiver<Answer> {
+        let (waiter, answer) = oneshot::channel();
+        if let Err(mpsc::error::SendError((_, waiter))) = self.queue.send((statement, waiter)).await {
+            let _ = waiter.send(Err(stopping()));
+        }
+        answer
+    }
+
+    /// Submits and waits for the answer.
+    pub async fn statement(&self, statement: Bytes) -> Answer {
+        self.submit(statement).await.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// Checks a raw transaction against the final state and queues it.
+    pub fn transaction(&self, raw: &[u8]) -> Result<B256, TxRefusal> {
+        let tx = triad_evm::recover(raw).map_err(|e| TxRefusal::Malformed(e.to_string()))?;
+        let genesis = &self.ledger.spec().genesis;
+        match tx.chain_id() {
+            Some(id) if id == genesis.chain_id => {}
+            found => {
+                let found = found.unwrap_or(0);
+                return Err(TxRefusal::ChainId { expected: genesis.chain_id, found });
+            }
+        }
+        let base_fee = genesis.fees.base_fee;
+        if tx.max_fee_per_gas() < u128::from(base_fee) {
+            return Err(TxRefusal::Underpriced { offered: tx.max_fee_per_gas(), base_fee });
+        }
+        let open = self.ledger.committed();
+        let state = open.state(&self.ledger.0.store);
+        let account = state
+            .account(&tx.signer())
+            .map_err(|e| TxRefusal::Unavailable(e.to_string()))?
+            .unwrap_or_default();
+        let gas = alloy_primitives::U256::from(tx.gas_limit());
+        let want = gas * alloy_primitives::U256::from(tx.max_fee_per_gas()) + tx.value();
+        if account.balance < want {
+            return Err(TxRefusal::Funds { have: account.balance.to_string(), want: want.to_string() });
+        }
+        let floor = 21_000 + if tx.to().is_none() { 32_000 } else { 0 };
+        if tx.gas_limit() < floor {
+            return Err(TxRefusal::IntrinsicGas { found: tx.gas_limit(), want: floor });
+        }
+        let hash = self.ledger.0.pool.add_transaction(tx, account.nonce)?;
+        self.ledger.0.work.notify_one();
+        Ok(hash)
+    }
+}
+
+fn stopping() -> Refusal {
+    Refusal::new(
+        RefusalClass::Unavailable,
+        "stopping",
+        "the node is going down: send it again, here or elsewhere",
+    )
+}
+
+fn worker(ledger: &Ledger, incoming: &Mutex<mpsc::Receiver<(Bytes, Waiter)>>) {
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    loop {
+        // One worker waits; the others are busy, or wait for it.
+        if incoming.lock().blocking_recv_many(&mut batch, MAX_BATCH) == 0 {
+            return;
+        }
+        let started = std::time::Instant::now();
+        take(ledger, std::mem::take(&mut batch));
+        ledger.0.metrics.verify_seconds.inc_by(started.elapsed().as_secs_f64());
+        ledger.0.metrics.waiting.set(ledger.0.pool.len().0 as i64);
+    }
+}
+
+fn refuse(ledger: &Ledger, waiter: Waiter, refusal: Refusal) {
+    ledger.0.metrics.refuse(refusal.code);
+    let _ = waiter.send(Err(refusal));
+}
+
+fn take(ledger: &Ledger, batch: Vec<(Bytes, Waiter)>) {
+    let open = ledger.committed();
+    let view = &open.parent.view;
+    let mut known: Vec<(Statement, Arc<DeviceKey>, Waiter)> = Vec::with_capacity(batch.len());
+    for (bytes, waiter) in batch {
+        let statement = match Statement::parse(bytes) {
+            Ok(statement) => statement,
+            Err(error) => {
+                refuse(ledger, waiter, malformed(&error));
+                continue;
+            }
+        };
+        match admission::signer_key(view, &statement) {
+            Ok(Ok(key)) => known.push((statement, key, waiter)),
+            Ok(Err(refusal)) => refuse(ledger, waiter, refusal),
+            Err(error) => refuse(ledger, waiter, internal(&error)),
+        }
+    }
+    let items: Vec<(&Statement, &DeviceKey)> = known.iter().map(|(s, k, _)| (s, k.as_ref())).collect();
+    let good = verify_batch(&items);
+    let now = clock_ms();
+    let streams = ledger.spec().genesis.limits.device_streams;
+    let mut fresh = Vec::with_capacity(known.len());
+    for ((statement, key, waiter), good) in known.into_iter().zip(good) {
+        if !good {
+            refuse(ledger, waiter, bad_signature(&statement));
+            continue;
+        }
+        let settled = match admission::number(view, &statement) {
+            Ok(Ok(Number::Fresh(_))) => None,
+            Ok(Ok(number)) => Some(held(ledger, &statement, matches!(number, Number::TooOld))),
+            Ok(Err(refusal)) => Some(Err(refusal)),
+            Err(error) => Some(Err(internal(&error))),
+        };
+        let settled = settled.or_else(|| match admission::check_readings(view, &statement, now, streams) {
+            Ok(Ok(())) => None,
+            Ok(Err(refusal)) => Some(Err(refusal)),
+            Err(error) => Some(Err(internal(&error))),
+        });
+        match settled {
+            None => fresh.push((Arc::new(Verified { key: key.fingerprint(), statement }), waiter)),
+            Some(Err(refusal)) => refuse(ledger, waiter, refusal),
+            Some(Ok(accepted)) => {
+                let _ = waiter.send(Ok(accepted));
+            }
+        }
+    }
+    if !fresh.is_empty() {
+        ledger.0.pool.add(fresh);
+        ledger.0.work.notify_one();
+    }
+}
+
+fn internal(error: &ChainError) -> Refusal {
+    tracing::error!(%error, "a statement could not be looked up");
+    Refusal::new(RefusalClass::Internal, "internal", "the node failed; its log says why")
+}
+
+/// What is said to a number that was used: the leaf, if it is this very statement.
+fn held(ledger: &Ledger, statement: &Statement, too_old: bool) -> Answer {
+    let store = &ledger.0.store;
+    let found =
+        ledger.0.pending.statement(store.index(), &statement.signer(), statement.sequence().0).and_then(
+            |row| match row {
+                Some(row) => Ok(store.height_of_leaf(row.leaf)?.map(|(height, _)| (row, height))),
+                None => Ok(None),
+            },
+        );
+    match found {
+        Ok(Some((row, height))) if row.id == statement.id().0[..16] => Ok(Accepted {
+            leaf: row.leaf,
+            height,
+            signer: statement.signer().0,
+            statement_id: statement.id().0,
+            duplicate: true,
+        }),
+        Ok(_) if too_old => Err(admission::too_old(statement)),
+        Ok(_) => Err(admission::equivocation(statement)),
+        Err(error) => Err(internal(&error)),
+    }
+}
