@@ -25,6 +25,7 @@ mod senml;
 mod sequence;
 mod signing;
 mod statement;
+mod streams;
 mod verify;
 
 pub use algorithm::Algorithm;

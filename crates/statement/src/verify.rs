@@ -3,8 +3,9 @@
 //! Ed25519 follows ZIP-215: points may be encoded in any way that decompresses and may have components of small order,
 //! `s` must be below the group order, and the equation is multiplied by the cofactor. Under these rules a batch equation
 //! holds exactly if all its single equations hold (up to a chance of 2^-128 a batch), so validators that batch differently
-//! agree. RFC 8032 leaves both questions open and gives no such promise. When a batch fails it is halved until the bad
-//! signatures are found, so a few of them cost a few more batches.
+//! agree. RFC 8032 leaves both questions open and gives no such promise. When a batch fails its parts are tried, and theirs,
+//! until the bad signatures are found: one of them costs as much as another batch or two, and a batch that is bad all through
+//! about three times what single verification would.
 //!
 //! ECDSA signatures are verified one by one over the statement's identity, which is the SHA-256 of what was signed.
 
@@ -18,6 +19,10 @@ use sha2::{Digest, Sha256};
 
 /// From how many signatures on a batch is faster than as many single verifications.
 const SMALLEST_BATCH: usize = 4;
+/// A failed batch is split in this many parts, which finds one bad signature, or thousands, cheaper than halving.
+const PARTS: usize = 4;
+/// A failed batch of this size is not split any more.
+const SMALLEST_SPLIT: usize = 16;
 /// Batches gain little beyond this size, and a failed one costs more.
 const LARGEST_BATCH: usize = 4_096;
 
@@ -78,10 +83,7 @@ pub(crate) fn ed25519_item(key: &[u8; 32], signature: &[u8; 64], message: &[u8])
 /// Sets `good[index]` for each item whose signature is good; those of the others stay false.
 pub(crate) fn verify_ed25519(items: &[(usize, batch::Item)], good: &mut [bool]) {
     if items.len() < SMALLEST_BATCH {
-        for (index, item) in items {
-            good[*index] = item.clone().verify_single().is_ok();
-        }
-        return;
+        return verify_singly(items, good);
     }
     let mut verifier = batch::Verifier::new();
     for (_, item) in items {
@@ -94,9 +96,18 @@ pub(crate) fn verify_ed25519(items: &[(usize, batch::Item)], good: &mut [bool]) 
         }
         return;
     }
-    let (left, right) = items.split_at(items.len() / 2);
-    verify_ed25519(left, good);
-    verify_ed25519(right, good);
+    if items.len() <= SMALLEST_SPLIT {
+        return verify_singly(items, good);
+    }
+    for part in items.chunks(items.len().div_ceil(PARTS)) {
+        verify_ed25519(part, good);
+    }
+}
+
+fn verify_singly(items: &[(usize, batch::Item)], good: &mut [bool]) {
+    for (index, item) in items {
+        good[*index] = item.clone().verify_single().is_ok();
+    }
 }
 
 /// `digest` is the SHA-256 of the message; a high s of secp256k1 is refused, so it must have been normalised.

@@ -19,7 +19,7 @@ use crate::{
     limits::{
         FIRST_ABSOLUTE_SECOND, MAX_EXTENSIONS, MAX_NAME_BYTES, MAX_RECORDS, MAX_TIME_US, MAX_UNIT_BYTES,
     },
-    stream_id,
+    streams::remembered,
 };
 use bytes::Bytes;
 pub(crate) use number::{decimal_digits, microseconds};
@@ -350,7 +350,7 @@ impl<'a> Base<'a> {
         if !starts_well || !name.bytes().all(allowed) {
             return Err(StatementError::BadName { record });
         }
-        Ok((name.into(), stream_id(origin, name)))
+        Ok(remembered(origin, name))
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::cbor::Integer;
+use crate::{cbor::Integer, stream_id};
 use ciborium::{Value as Cbor, cbor};
 use proptest::prelude::*;
 
