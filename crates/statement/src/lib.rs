@@ -9,6 +9,20 @@
 //! anything else than [`verify`]; and that nothing done to a statement without its key gives a second identity that
 //! verifies. It never panics on input, does no I/O, reads no clock and knows no registry: whether a signer is registered,
 //! speaks for its origin, or is ahead of time is for the ledger to say.
+//!
+//! ```
+//! use triad_statement::{Algorithm, Sequence, SigningKey, Statement, StatementBuilder, verify};
+//!
+//! let key = SigningKey::generate(Algorithm::EdDsa, &mut rand::rng());
+//! let bytes = StatementBuilder::new(&key, Sequence::new(0, 1))
+//!     .number("temperature", Some("Cel"), 21.5, Some(1_700_000_000_000_000))
+//!     .sign();
+//!
+//! let statement = Statement::parse(bytes)?;
+//! assert_eq!(statement.records()[0].number(), Some(21.5));
+//! assert!(verify(&statement, &key.public()));
+//! # Ok::<(), triad_statement::StatementError>(())
+//! ```
 
 mod algorithm;
 mod builder;

@@ -201,3 +201,11 @@ fn a_secret_key_file() {
         assert_eq!(SigningKey::from_secret_text(&text).unwrap().public(), key.public());
     }
 }
+
+#[test]
+fn statements_and_keys_cross_threads() {
+    fn crosses<T: Send + Sync + 'static>() {}
+    crosses::<Statement>();
+    crosses::<DeviceKey>();
+    crosses::<SigningKey>();
+}
