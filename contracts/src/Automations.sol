@@ -26,9 +26,9 @@ contract Automations {
         string name;
         /// 0 reading, 1 verdict.
         uint8 source;
-        /// 0 any, 1 <, 2 <=, 3 >, 4 >=: compares the value with `threshold`.
+        /// Readings only: 0 any, 1 <, 2 <=, 3 >, 4 >=, compares the value with `threshold`.
         uint8 op;
-        /// In 10^-9 of the stream's unit.
+        /// Readings only: in 10^-9 of the stream's unit.
         int256 threshold;
         /// Verdicts only: bit k admits verdict kind k.
         uint256 kinds;
@@ -311,13 +311,17 @@ contract Automations {
         c.total += amount;
     }
 
-    function _requireSound(Condition calldata c, address target, uint64 gasLimit, uint64 cooldownMs) private view {
+    function _requireSound(Condition calldata c, address target, uint64 gasLimit, uint64 cooldownMs)
+        private
+        view
+    {
         if (_ownerOf(c.device) == address(0)) revert UnknownDevice(c.device);
         uint256 length = bytes(c.name).length;
         if (length == 0 || length > MAX_NAME_BYTES) revert BadName(length);
         if (c.op > 4 || c.source > 1) revert BadCondition();
         bool sound = c.source == 1
-            ? c.kinds != 0 && c.kinds <= type(uint32).max && c.minScore <= 1_000_000
+            ? c.kinds != 0 && c.kinds <= type(uint32).max && c.minScore <= 1_000_000 && c.op == 0
+                && c.threshold == 0
             : c.kinds == 0 && c.minScore == 0;
         if (!sound) revert BadCondition();
         if (target == address(0)) revert BadTarget();

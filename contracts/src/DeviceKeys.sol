@@ -28,8 +28,10 @@ library DeviceKeys {
     uint8 internal constant ES256K = 3;
 
     uint256 private constant OKP_PREFIX = 0xa3010120062158200000000000000000_00000000000000000000000000000000;
-    uint256 private constant P256_PREFIX = 0xa4010220012158200000000000000000_00000000000000000000000000000000;
-    uint256 private constant K256_PREFIX = 0xa4010220082158200000000000000000_00000000000000000000000000000000;
+    uint256 private constant P256_PREFIX =
+        0xa4010220012158200000000000000000_00000000000000000000000000000000;
+    uint256 private constant K256_PREFIX =
+        0xa4010220082158200000000000000000_00000000000000000000000000000000;
     uint256 private constant PREFIX_BITS = 192; // all but the eight bytes before x
     uint256 private constant Y_PREFIX = 0x225820;
 
@@ -48,7 +50,9 @@ library DeviceKeys {
         else revert UnknownAlgorithm(algorithm);
 
         if (coseKey.length != length) revert MalformedKey(algorithm, coseKey);
-        if (uint256(bytes32(coseKey[0:32])) >> PREFIX_BITS != prefix >> PREFIX_BITS) revert MalformedKey(algorithm, coseKey);
+        if (uint256(bytes32(coseKey[0:32])) >> PREFIX_BITS != prefix >> PREFIX_BITS) {
+            revert MalformedKey(algorithm, coseKey);
+        }
         key.algorithm = algorithm;
         key.x = bytes32(coseKey[8:40]);
         if (algorithm != EDDSA) {
@@ -78,7 +82,9 @@ library DeviceKeys {
         bytes32 digest = sha256(abi.encode(challenge));
         bytes32 r = bytes32(signature[0:32]);
         bytes32 s = bytes32(signature[32:64]);
-        if (key.algorithm == ES256) return _isOne(Addresses.P256_VERIFY, abi.encode(digest, r, s, key.x, key.y));
+        if (key.algorithm == ES256) {
+            return _isOne(Addresses.P256_VERIFY, abi.encode(digest, r, s, key.x, key.y));
+        }
         if (key.algorithm != ES256K) return false;
         // COSE carries no recovery bit. The key hashes to one address only, so either parity may lead to it.
         address signer = address(uint160(uint256(keccak256(abi.encode(key.x, key.y)))));

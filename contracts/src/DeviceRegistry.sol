@@ -96,7 +96,9 @@ contract DeviceRegistry {
         if (_initialized) revert AlreadyInitialized();
         _initialized = true;
         open = open_;
-        for (uint256 i; i < registrars.length; ++i) isRegistrar[registrars[i]] = true;
+        for (uint256 i; i < registrars.length; ++i) {
+            isRegistrar[registrars[i]] = true;
+        }
     }
 
     // ------------------------------------------------------------------ registration
@@ -106,10 +108,13 @@ contract DeviceRegistry {
     /// @param coseKey the canonical COSE_Key, see `DeviceKeys`.
     /// @param metadata a hash of what the owner says about the device; the node keeps the text.
     /// @param proof 64 bytes: the key's signature over `registrationChallenge(owner, coseKey)`.
-    function register(uint8 alg, bytes calldata coseKey, address owner, bytes32 metadata, bytes calldata proof)
-        external
-        returns (bytes20 id)
-    {
+    function register(
+        uint8 alg,
+        bytes calldata coseKey,
+        address owner,
+        bytes32 metadata,
+        bytes calldata proof
+    ) external returns (bytes20 id) {
         _requireMayRegister(owner);
         id = _registerKeyed(alg, coseKey, owner, metadata, proof, false);
     }
@@ -141,7 +146,10 @@ contract DeviceRegistry {
 
     /// @notice Replaces the key. The id, the owner and the speakers stay; the old key signs for nothing any more.
     /// @param proof the new key's signature over `rotationChallenge(id, coseKey)`.
-    function rotate(bytes20 id, uint8 alg, bytes calldata coseKey, bytes calldata proof) external onlyOwner(id) {
+    function rotate(bytes20 id, uint8 alg, bytes calldata coseKey, bytes calldata proof)
+        external
+        onlyOwner(id)
+    {
         DeviceKeys.Key memory key = DeviceKeys.parse(alg, coseKey);
         if (!DeviceKeys.verify(key, rotationChallenge(id, coseKey), proof)) revert WrongProof(id);
         _devices[id].algorithm = alg;
@@ -302,9 +310,7 @@ contract DeviceRegistry {
 
     function _create(bytes20 id, address owner, uint8 alg) private {
         if (owner == address(0)) revert ZeroOwner();
-        _devices[id] = Device({
-            owner: owner, epoch: 0, speakers: 0, algorithm: alg, status: ACTIVE, holds: 0
-        });
+        _devices[id] = Device({owner: owner, epoch: 0, speakers: 0, algorithm: alg, status: ACTIVE, holds: 0});
         deviceCount += 1;
     }
 

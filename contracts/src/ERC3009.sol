@@ -56,7 +56,9 @@ abstract contract ERC3009 is ERC20, EIP712 {
     ) public {
         bytes32 typeHash = TRANSFER_WITH_AUTHORIZATION_TYPEHASH;
         _use(from, nonce, validAfter, validBefore);
-        _check(from, keccak256(abi.encode(typeHash, from, to, value, validAfter, validBefore, nonce)), signature);
+        _check(
+            from, keccak256(abi.encode(typeHash, from, to, value, validAfter, validBefore, nonce)), signature
+        );
         _transfer(from, to, value);
     }
 
@@ -88,7 +90,9 @@ abstract contract ERC3009 is ERC20, EIP712 {
         if (msg.sender != to) revert CallerIsNotPayee(msg.sender, to);
         bytes32 typeHash = RECEIVE_WITH_AUTHORIZATION_TYPEHASH;
         _use(from, nonce, validAfter, validBefore);
-        _check(from, keccak256(abi.encode(typeHash, from, to, value, validAfter, validBefore, nonce)), signature);
+        _check(
+            from, keccak256(abi.encode(typeHash, from, to, value, validAfter, validBefore, nonce)), signature
+        );
         _transfer(from, to, value);
     }
 

@@ -107,13 +107,21 @@ library Triad {
     }
 
     /// @notice Ed25519 by the rules of ZIP-215, the ones that statements are verified by.
-    function ed25519Verify(bytes32 key, bytes memory signature, bytes memory message) internal view returns (bool) {
+    function ed25519Verify(bytes32 key, bytes memory signature, bytes memory message)
+        internal
+        view
+        returns (bool)
+    {
         if (signature.length != 64) return false;
         bytes memory answer = _ask(Addresses.ED25519_VERIFY, abi.encodePacked(key, signature, message), 32);
         return abi.decode(answer, (uint256)) == 1;
     }
 
-    function _ask(address precompile, bytes memory input, uint256 length) private view returns (bytes memory) {
+    function _ask(address precompile, bytes memory input, uint256 length)
+        private
+        view
+        returns (bytes memory)
+    {
         (bool success, bytes memory output) = precompile.staticcall(input);
         if (!success || output.length != length) revert NoAnswer(precompile);
         return output;

@@ -81,7 +81,11 @@ library LogProof {
     }
 
     /// @notice The canonical CBOR of a block's verdict leaf.
-    function verdictLeaf(uint64 height, uint64 timeMs, uint64 count, bytes32 root) internal pure returns (bytes memory) {
+    function verdictLeaf(uint64 height, uint64 timeMs, uint64 count, bytes32 root)
+        internal
+        pure
+        returns (bytes memory)
+    {
         return bytes.concat(hex"860101", _cbor(height), _cbor(timeMs), _cbor(count), hex"5820", root);
     }
 
@@ -91,7 +95,11 @@ library LogProof {
 
     /// @notice The root of a tree of `size` leaves in which `hash` is the leaf at `index`, by RFC 9162 section 2.1.3.2.
     /// Reverts if the path has another length than such a tree demands.
-    function rootOf(bytes32 hash, uint64 index, uint64 size, bytes32[] calldata path) internal view returns (bytes32) {
+    function rootOf(bytes32 hash, uint64 index, uint64 size, bytes32[] calldata path)
+        internal
+        view
+        returns (bytes32)
+    {
         if (index >= size) revert NotInLog();
         uint256 fn = index;
         uint256 sn = size - 1;

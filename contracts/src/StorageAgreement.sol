@@ -130,8 +130,9 @@ contract StorageAgreement is TriadTarget, ReentrancyGuardTransient {
 
     uint8 public constant DEVICE_CLOCK = 0;
     uint8 public constant BLOCK_CLOCK = 1;
-    uint16 private constant EXCURSIONS =
-        uint16(1 << VerdictKind.LOW | 1 << VerdictKind.HIGH | 1 << VerdictKind.DURATION | 1 << VerdictKind.MKT);
+    uint16 private constant EXCURSIONS = uint16(
+        1 << VerdictKind.LOW | 1 << VerdictKind.HIGH | 1 << VerdictKind.DURATION | 1 << VerdictKind.MKT
+    );
     /// @dev Block time is milliseconds, of which a contract sees whole seconds.
     uint256 private constant SECOND_MS = 1000;
     uint64 private constant MAX_MS = type(uint64).max / 4;
@@ -166,7 +167,9 @@ contract StorageAgreement is TriadTarget, ReentrancyGuardTransient {
         string reason
     );
     /// @notice A firing came and was not charged.
-    event PromptIgnored(uint256 indexed id, uint64 indexed registration, uint64 leaf, uint8 kind, Refusal refusal);
+    event PromptIgnored(
+        uint256 indexed id, uint64 indexed registration, uint64 leaf, uint8 kind, Refusal refusal
+    );
     event Closed(uint256 indexed id, uint256 toDepositor, uint256 toWarehouse);
     event Withdrawn(uint256 indexed id, address indexed party, address to, uint256 amount);
 
@@ -200,7 +203,8 @@ contract StorageAgreement is TriadTarget, ReentrancyGuardTransient {
         nonReentrant
         returns (uint256 id)
     {
-        try IERC20Permit(address(terms.token)).permit(msg.sender, address(this), terms.fee, deadline, v, r, s) {}
+        try IERC20Permit(address(terms.token))
+            .permit(msg.sender, address(this), terms.fee, deadline, v, r, s) {}
             catch {}
         return _open(terms);
     }
@@ -234,7 +238,8 @@ contract StorageAgreement is TriadTarget, ReentrancyGuardTransient {
         if (r.owner != msg.sender) revert NotAllowed(id, msg.sender);
         bool excursions = r.kinds & ~uint32(a.excursionKinds) == 0 && r.minScore >= a.minScore;
         bool silences = r.kinds == 1 << VerdictKind.SILENT && a.silenceModel != 0;
-        bool fits = r.target == address(this) && r.stream == a.stream && r.source == 1 && (excursions || silences);
+        bool fits =
+            r.target == address(this) && r.stream == a.stream && r.source == 1 && (excursions || silences);
         if (!fits || attachedTo[registration] != 0) revert WrongRegistration(registration);
         attachedTo[registration] = id;
         emit Attached(id, registration);
@@ -358,7 +363,9 @@ contract StorageAgreement is TriadTarget, ReentrancyGuardTransient {
 
     function _requireSound(Terms calldata t) private view {
         if (t.warehouse == address(0) || t.warehouse == msg.sender) revert BadTerms("warehouse");
-        if (!DeviceRegistry(Addresses.DEVICE_REGISTRY).isActive(t.device)) revert BadTerms("device is not active");
+        if (!DeviceRegistry(Addresses.DEVICE_REGISTRY).isActive(t.device)) {
+            revert BadTerms("device is not active");
+        }
         if (bytes(t.name).length == 0) revert BadTerms("name is empty");
         if (t.clock > BLOCK_CLOCK) revert BadTerms("clock");
         if (t.maxLagMs > MAX_MS || t.coolDownMs > MAX_MS) revert BadTerms("time too long");
@@ -387,7 +394,9 @@ contract StorageAgreement is TriadTarget, ReentrancyGuardTransient {
         if (frozen < until) revert StreamNotFrozen(stream, frozen, until);
         uint64[] memory all = models.modelsOf(stream);
         for (uint256 i; i < all.length; ++i) {
-            if (all[i] != model && models.modelOf(all[i]).kindHash == m.kindHash) revert AmbiguousModel(model, all[i]);
+            if (all[i] != model && models.modelOf(all[i]).kindHash == m.kindHash) {
+                revert AmbiguousModel(model, all[i]);
+            }
         }
     }
 

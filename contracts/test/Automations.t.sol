@@ -105,25 +105,32 @@ contract AutomationsTest is System {
 
     function test_registersWithEverythingInTheEvent() public {
         vm.expectEmit(true, true, true, true, address(automations));
-        emit Registered(1, BOB, stream, 1, 3, -5, 6, 500_000, address(target), GAS, 60_000, DEPOSIT);
-        Automations.Condition memory c = Automations.Condition(id, "temp", 1, 3, -5, 6, 500_000);
+        emit Registered(1, BOB, stream, 0, 3, -5, 0, 0, address(target), GAS, 60_000, DEPOSIT);
+        Automations.Condition memory c = Automations.Condition(id, "temp", 0, 3, -5, 0, 0);
         vm.prank(BOB);
         vm.assertEq(automations.register{value: DEPOSIT}(c, address(target), GAS, 60_000), 1, "first id");
         Automations.Registration memory r = automations.registrationOf(1);
         vm.assertEq(r.owner, BOB, "owner");
         vm.assertEq(r.stream, stream, "stream");
         vm.assertEq(r.threshold, -5, "threshold");
-        vm.assertEq(r.kinds, 6, "kinds");
-        vm.assertEq(r.minScore, 500_000, "score");
+        vm.assertEq(r.op, 3, "op");
         vm.assertEq(r.cooldownMs, 60_000, "cool-down");
         vm.assertEq(r.balance, DEPOSIT, "balance");
         vm.assertEq(address(r.device), address(id), "device");
+
+        c = Automations.Condition(id, "temp", 1, 0, 0, 6, 500_000);
+        vm.prank(BOB);
+        r = automations.registrationOf(automations.register{value: DEPOSIT}(c, address(target), GAS, 0));
+        vm.assertEq(r.kinds, 6, "kinds");
+        vm.assertEq(r.minScore, 500_000, "score");
     }
 
     function test_refusesUnsoundConditions() public {
         Automations.Condition memory c = _verdicts();
         c.device = bytes20(MALLORY);
-        _refused(c, address(target), GAS, 0, abi.encodeWithSelector(Automations.UnknownDevice.selector, c.device));
+        _refused(
+            c, address(target), GAS, 0, abi.encodeWithSelector(Automations.UnknownDevice.selector, c.device)
+        );
         c = _verdicts();
         c.name = "";
         _refused(c, address(target), GAS, 0, abi.encodeWithSelector(Automations.BadName.selector, 0));
@@ -140,17 +147,40 @@ contract AutomationsTest is System {
         c.source = 2;
         _refused(c, address(target), GAS, 0, bad);
         c = _verdicts();
-        c.op = 5;
+        c.op = 3; // a verdict is not compared with a threshold
+        _refused(c, address(target), GAS, 0, bad);
+        c = _verdicts();
+        c.threshold = 1;
+        _refused(c, address(target), GAS, 0, bad);
+        c = Automations.Condition(id, "temp", 0, 5, 0, 0, 0);
         _refused(c, address(target), GAS, 0, bad);
         c = _verdicts();
         c.source = 0; // a reading has no kind
         _refused(c, address(target), GAS, 0, bad);
         c = _verdicts();
         _refused(c, address(0), GAS, 0, abi.encodeWithSelector(Automations.BadTarget.selector));
-        _refused(c, address(target), 29_999, 0, abi.encodeWithSelector(Automations.BadGasLimit.selector, 29_999, 30_000, 2_000_000));
-        _refused(c, address(target), 2_000_001, 0, abi.encodeWithSelector(Automations.BadGasLimit.selector, 2_000_001, 30_000, 2_000_000));
+        _refused(
+            c,
+            address(target),
+            29_999,
+            0,
+            abi.encodeWithSelector(Automations.BadGasLimit.selector, 29_999, 30_000, 2_000_000)
+        );
+        _refused(
+            c,
+            address(target),
+            2_000_001,
+            0,
+            abi.encodeWithSelector(Automations.BadGasLimit.selector, 2_000_001, 30_000, 2_000_000)
+        );
         uint64 max = automations.MAX_COOLDOWN_MS();
-        _refused(c, address(target), GAS, max + 1, abi.encodeWithSelector(Automations.BadCooldown.selector, max + 1, max));
+        _refused(
+            c,
+            address(target),
+            GAS,
+            max + 1,
+            abi.encodeWithSelector(Automations.BadCooldown.selector, max + 1, max)
+        );
     }
 
     function test_aDepositPaysForFourFiringsAtLeast() public {
@@ -161,7 +191,9 @@ contract AutomationsTest is System {
         automations.register{value: min - 1}(_verdicts(), address(target), GAS, 0);
         automations.register{value: min}(_verdicts(), address(target), GAS, 0);
         vm.fee(0);
-        vm.expectRevert(abi.encodeWithSelector(Automations.DepositTooSmall.selector, MIN_DEPOSIT - 1, MIN_DEPOSIT));
+        vm.expectRevert(
+            abi.encodeWithSelector(Automations.DepositTooSmall.selector, MIN_DEPOSIT - 1, MIN_DEPOSIT)
+        );
         automations.register{value: MIN_DEPOSIT - 1}(_verdicts(), address(target), GAS, 0);
         vm.stopPrank();
     }
@@ -170,7 +202,9 @@ contract AutomationsTest is System {
 
     function test_aFloodIsCappedByOwnerAndByStream() public {
         uint256 perOwner = automations.MAX_PER_OWNER_AND_STREAM();
-        for (uint256 i; i < perOwner; ++i) _register(MALLORY);
+        for (uint256 i; i < perOwner; ++i) {
+            _register(MALLORY);
+        }
         bytes memory tooMany = abi.encodeWithSelector(Automations.TooManyRegistrations.selector, stream);
         vm.prank(MALLORY);
         vm.expectRevert(tooMany);
@@ -370,7 +404,13 @@ contract AutomationsTest is System {
         return automations.register{value: DEPOSIT}(_verdicts(), address(target), GAS, 0);
     }
 
-    function _refused(Automations.Condition memory c, address to, uint64 gas, uint64 cooldown, bytes memory why) private {
+    function _refused(
+        Automations.Condition memory c,
+        address to,
+        uint64 gas,
+        uint64 cooldown,
+        bytes memory why
+    ) private {
         vm.prank(BOB);
         vm.expectRevert(why);
         automations.register{value: DEPOSIT}(c, to, gas, cooldown);

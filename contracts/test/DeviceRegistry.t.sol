@@ -7,7 +7,9 @@ import {DeviceRegistry} from "../src/DeviceRegistry.sol";
 import {Keys} from "./Keys.sol";
 
 contract DeviceRegistryTest is Keys {
-    event DeviceRegistered(bytes20 indexed id, address indexed owner, uint8 alg, bytes coseKey, bytes32 metadata);
+    event DeviceRegistered(
+        bytes20 indexed id, address indexed owner, uint8 alg, bytes coseKey, bytes32 metadata
+    );
     event KeyRotated(bytes20 indexed id, uint8 alg, bytes coseKey);
     event EpochRaised(bytes20 indexed id, uint32 epoch);
     event StatusChanged(bytes20 indexed id, uint8 status);
@@ -121,7 +123,9 @@ contract DeviceRegistryTest is Keys {
                 for (uint256 bit; bit < 8; ++bit) {
                     bytes memory key = bytes.concat(v.coseKey);
                     key[k] ^= bytes1(uint8(1 << bit));
-                    vm.expectRevert(abi.encodeWithSelector(DeviceKeys.MalformedKey.selector, v.algorithm, key));
+                    vm.expectRevert(
+                        abi.encodeWithSelector(DeviceKeys.MalformedKey.selector, v.algorithm, key)
+                    );
                     devices.register(v.algorithm, key, ALICE, 0, v.registrationProof);
                 }
             }
@@ -158,7 +162,9 @@ contract DeviceRegistryTest is Keys {
 
     function test_aBatchRegistersAllOrNothing() public {
         DeviceRegistry.Registration[] memory batch = new DeviceRegistry.Registration[](3);
-        for (uint256 i; i < 3; ++i) batch[i] = _item(vectors[i]);
+        for (uint256 i; i < 3; ++i) {
+            batch[i] = _item(vectors[i]);
+        }
         batch[2].proof = batch[1].proof;
         vm.startPrank(REGISTRAR);
         vm.expectRevert(abi.encodeWithSelector(DeviceRegistry.WrongProof.selector, vectors[2].id));
@@ -172,7 +178,9 @@ contract DeviceRegistryTest is Keys {
     function test_anInterruptedImportIsSimplyRunAgain() public {
         _register(vectors[1]);
         DeviceRegistry.Registration[] memory batch = new DeviceRegistry.Registration[](3);
-        for (uint256 i; i < 3; ++i) batch[i] = _item(vectors[i]);
+        for (uint256 i; i < 3; ++i) {
+            batch[i] = _item(vectors[i]);
+        }
         vm.prank(REGISTRAR);
         vm.assertEq(devices.registerBatch(batch), 2, "the one that is there is passed over");
         // but not one that somebody else has
@@ -184,7 +192,8 @@ contract DeviceRegistryTest is Keys {
     }
 
     function test_aDeviceWithoutAKeyHasTheIdOfItsOwnerAndSalt() public {
-        bytes20 expected = bytes20(uint160(uint256(keccak256(abi.encode("unsigned", ALICE, bytes32(uint256(9)))))));
+        bytes20 expected =
+            bytes20(uint160(uint256(keccak256(abi.encode("unsigned", ALICE, bytes32(uint256(9)))))));
         vm.expectEmit(true, true, true, true, address(devices));
         emit DeviceRegistered(expected, ALICE, 0, "", bytes32(uint256(1)));
         vm.startPrank(REGISTRAR);
@@ -259,7 +268,9 @@ contract DeviceRegistryTest is Keys {
             emit EpochRaised(id, first);
         }
         devices.raiseEpoch(id, first);
-        if (second <= first) vm.expectRevert(abi.encodeWithSelector(DeviceRegistry.EpochOnlyRises.selector, id, first, second));
+        if (second <= first) {
+            vm.expectRevert(abi.encodeWithSelector(DeviceRegistry.EpochOnlyRises.selector, id, first, second));
+        }
         devices.raiseEpoch(id, second);
         vm.assertEq(devices.epochOf(id), second > first ? second : first, "epoch");
         vm.stopPrank();

@@ -45,7 +45,9 @@ contract DeviceRegistryOpenTest is Keys {
             }
             bytes memory data = abi.encodeCall(devices.registerBatch, (batch));
             uint256 gas = 21_000;
-            for (uint256 i; i < data.length; ++i) gas += data[i] == 0 ? 4 : 16;
+            for (uint256 i; i < data.length; ++i) {
+                gas += data[i] == 0 ? 4 : 16;
+            }
             vm.prank(REGISTRAR);
             uint256 before = gasleft();
             (bool ok,) = address(devices).call(data);

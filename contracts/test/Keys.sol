@@ -9,7 +9,9 @@ import {System} from "./System.sol";
 abstract contract Keys is System {
     function _ed25519Accepts(bytes memory coseKey, bytes memory proof, bytes32 challenge) internal {
         bytes memory x = new bytes(32);
-        for (uint256 i; i < 32; ++i) x[i] = coseKey[8 + i];
+        for (uint256 i; i < 32; ++i) {
+            x[i] = coseKey[8 + i];
+        }
         vm.mockCall(Addresses.ED25519_VERIFY, bytes.concat(x, proof, challenge), abi.encode(1));
     }
 
@@ -25,7 +27,11 @@ abstract contract Keys is System {
         return abi.encode(r, s);
     }
 
-    function _p256(uint256 secret, address owner) internal view returns (bytes memory key, bytes memory proof) {
+    function _p256(uint256 secret, address owner)
+        internal
+        view
+        returns (bytes memory key, bytes memory proof)
+    {
         (uint256 x, uint256 y) = vm.publicKeyP256(secret);
         key = abi.encodePacked(hex"a401022001215820", x, hex"225820", y);
         (bytes32 r, bytes32 s) =

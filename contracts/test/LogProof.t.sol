@@ -17,11 +17,19 @@ contract Verifier {
         return LogProof.decode(verdict);
     }
 
-    function rootOf(bytes32 hash, uint64 index, uint64 size, bytes32[] calldata path) external view returns (bytes32) {
+    function rootOf(bytes32 hash, uint64 index, uint64 size, bytes32[] calldata path)
+        external
+        view
+        returns (bytes32)
+    {
         return LogProof.rootOf(hash, index, size, path);
     }
 
-    function verdictLeaf(uint64 height, uint64 timeMs, uint64 count, bytes32 root) external pure returns (bytes memory) {
+    function verdictLeaf(uint64 height, uint64 timeMs, uint64 count, bytes32 root)
+        external
+        pure
+        returns (bytes memory)
+    {
         return LogProof.verdictLeaf(height, timeMs, count, root);
     }
 }
@@ -96,11 +104,15 @@ contract LogProofTest is Test {
         LogProof.VerdictProof memory p = _vector(json, 31);
         bytes32[] memory path = p.path;
         bytes32[] memory longer = new bytes32[](path.length + 1);
-        for (uint256 i; i < path.length; ++i) longer[i] = path[i];
+        for (uint256 i; i < path.length; ++i) {
+            longer[i] = path[i];
+        }
         p.path = longer;
         _refused(p);
         bytes32[] memory shorter = new bytes32[](path.length - 1);
-        for (uint256 i; i < shorter.length; ++i) shorter[i] = path[i];
+        for (uint256 i; i < shorter.length; ++i) {
+            shorter[i] = path[i];
+        }
         p.path = shorter;
         _refused(p);
     }
@@ -122,7 +134,9 @@ contract LogProofTest is Test {
     function test_agreesWithTheDefinitionForEveryLeafOfSmallTrees() public view {
         for (uint256 size = 1; size <= 33; ++size) {
             bytes32[] memory hashes = new bytes32[](size);
-            for (uint256 i; i < size; ++i) hashes[i] = Tree.leaf(abi.encode(i));
+            for (uint256 i; i < size; ++i) {
+                hashes[i] = Tree.leaf(abi.encode(i));
+            }
             bytes32 root = Tree.root(hashes);
             for (uint256 i; i < size; ++i) {
                 bytes32[] memory path = Tree.path(hashes, i);
@@ -131,14 +145,19 @@ contract LogProofTest is Test {
         }
     }
 
-    function testFuzz_noOtherIndexSizeOrLeafLeadsToTheRoot(uint256 size, uint256 index, uint64 i, uint64 n, bytes32 other)
-        public
-        view
-    {
+    function testFuzz_noOtherIndexSizeOrLeafLeadsToTheRoot(
+        uint256 size,
+        uint256 index,
+        uint64 i,
+        uint64 n,
+        bytes32 other
+    ) public view {
         size = bound(size, 1, 70);
         index = bound(index, 0, size - 1);
         bytes32[] memory hashes = new bytes32[](size);
-        for (uint256 k; k < size; ++k) hashes[k] = Tree.leaf(abi.encode(k));
+        for (uint256 k; k < size; ++k) {
+            hashes[k] = Tree.leaf(abi.encode(k));
+        }
         bytes32 root = Tree.root(hashes);
         bytes32[] memory path = Tree.path(hashes, index);
         i = uint64(bound(i, 0, 80));
@@ -151,11 +170,13 @@ contract LogProofTest is Test {
     function test_integersHaveTheirShortestCbor() public view {
         bytes32 root = bytes32(uint256(1));
         bytes memory leaf = verifier.verdictLeaf(23, 24, 255, root);
-        vm.assertEq(leaf, bytes.concat(hex"860101_17_1818_18ff_5820", root), "one byte");
+        vm.assertEq(leaf, bytes.concat(hex"86010117181818ff5820", root), "one byte");
         leaf = verifier.verdictLeaf(256, 65535, 65536, root);
-        vm.assertEq(leaf, bytes.concat(hex"860101_190100_19ffff_1a00010000_5820", root), "two and four");
+        vm.assertEq(leaf, bytes.concat(hex"86010119010019ffff1a000100005820", root), "two and four");
         leaf = verifier.verdictLeaf(4294967295, 4294967296, type(uint64).max, root);
-        vm.assertEq(leaf, bytes.concat(hex"860101_1affffffff_1b0000000100000000_1bffffffffffffffff_5820", root), "eight");
+        vm.assertEq(
+            leaf, bytes.concat(hex"8601011affffffff1b00000001000000001bffffffffffffffff5820", root), "eight"
+        );
     }
 
     function test_verdictsOfAnotherShapeAreRefused() public {
@@ -194,7 +215,10 @@ contract LogProofTest is Test {
         verifier.prove(p);
     }
 
-    function _leadsElsewhere(bytes32 hash, uint64 index, uint64 size, bytes32[] memory path, bytes32 root) private view {
+    function _leadsElsewhere(bytes32 hash, uint64 index, uint64 size, bytes32[] memory path, bytes32 root)
+        private
+        view
+    {
         try verifier.rootOf(hash, index, size, path) returns (bytes32 found) {
             vm.assertTrue(found != root, "another leaf, same root");
         } catch {}

@@ -61,7 +61,9 @@ contract ModelRegistryTest is System {
 
     function test_unbindingFreesThePlaceButNotTheId() public {
         vm.startPrank(ALICE);
-        for (uint256 i; i < models.MAX_PER_STREAM(); ++i) models.bind(id, "temp", "range", hex"a0");
+        for (uint256 i; i < models.MAX_PER_STREAM(); ++i) {
+            models.bind(id, "temp", "range", hex"a0");
+        }
         vm.expectRevert(abi.encodeWithSelector(ModelRegistry.TooManyModels.selector, stream));
         models.bind(id, "temp", "range", hex"a0");
         models.bind(id, "other", "range", hex"a0");
@@ -75,7 +77,9 @@ contract ModelRegistryTest is System {
         vm.assertEq(models.bind(id, "temp", "range", hex"a0"), 1009, "a new id");
         uint64[] memory bound = models.modelsOf(stream);
         vm.assertEq(bound.length, 8, "full again");
-        for (uint256 i; i < bound.length; ++i) vm.assertTrue(bound[i] != 1002, "not the old one");
+        for (uint256 i; i < bound.length; ++i) {
+            vm.assertTrue(bound[i] != 1002, "not the old one");
+        }
         vm.stopPrank();
     }
 

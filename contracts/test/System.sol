@@ -22,9 +22,18 @@ abstract contract System is Test {
     uint256 internal constant BASE_FEE = 7;
 
     function genesis(bool open) internal {
-        vm.etch(address(devices), vm.parseJsonBytes(vm.readFile("artifacts/DeviceRegistry.json"), ".deployedBytecode"));
-        vm.etch(address(models), vm.parseJsonBytes(vm.readFile("artifacts/ModelRegistry.json"), ".deployedBytecode"));
-        vm.etch(address(automations), vm.parseJsonBytes(vm.readFile("artifacts/Automations.json"), ".deployedBytecode"));
+        vm.etch(
+            address(devices),
+            vm.parseJsonBytes(vm.readFile("artifacts/DeviceRegistry.json"), ".deployedBytecode")
+        );
+        vm.etch(
+            address(models),
+            vm.parseJsonBytes(vm.readFile("artifacts/ModelRegistry.json"), ".deployedBytecode")
+        );
+        vm.etch(
+            address(automations),
+            vm.parseJsonBytes(vm.readFile("artifacts/Automations.json"), ".deployedBytecode")
+        );
         // Without the real precompile: no signature is right unless a test says so.
         vm.etch(Addresses.ED25519_VERIFY, hex"60205ff3");
         address[] memory registrars = new address[](1);

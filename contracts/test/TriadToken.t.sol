@@ -46,7 +46,8 @@ contract TriadTokenTest is Test {
     }
 
     function test_aPermitAllows() public {
-        bytes32 typeHash = keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+        bytes32 typeHash =
+            keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
         uint256 deadline = block.timestamp;
         (uint8 v, bytes32 r, bytes32 s) = _sign(keccak256(abi.encode(typeHash, alice, BOB, 5, 0, deadline)));
         token.permit(alice, BOB, 5, deadline, v, r, s);
@@ -104,7 +105,9 @@ contract TriadTokenTest is Test {
 
     function test_onlyThePayeeReceives() public {
         bytes32 hash = keccak256(
-            abi.encode(token.RECEIVE_WITH_AUTHORIZATION_TYPEHASH(), alice, BOB, 10, 0, type(uint256).max, NONCE)
+            abi.encode(
+                token.RECEIVE_WITH_AUTHORIZATION_TYPEHASH(), alice, BOB, 10, 0, type(uint256).max, NONCE
+            )
         );
         (uint8 v, bytes32 r, bytes32 s) = _sign(hash);
         vm.expectRevert(abi.encodeWithSelector(ERC3009.CallerIsNotPayee.selector, address(this), BOB));
