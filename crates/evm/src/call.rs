@@ -182,3 +182,6 @@ pub fn estimate_gas(
     }
     Ok(works)
 }
+
+#[cfg(test)]
+mod tests;

@@ -390,3 +390,6 @@ fn transaction_error(error: EVMError<StateError>) -> TxError {
         other => TxError::State(state_error(other)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,3 +132,6 @@ fn log(app: &dyn AppView, data: &[u8]) -> Option<Bytes> {
     let at = app.log_at(height)?;
     Some((at.height, at.size, B256::from(at.root)).abi_encode().into())
 }
+
+#[cfg(test)]
+mod tests;

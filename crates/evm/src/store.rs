@@ -259,3 +259,6 @@ fn decode_account(mut raw: &[u8]) -> Option<Account> {
     let code_hash = hash(KECCAK_EMPTY)?;
     (body.is_empty() && raw.is_empty()).then_some(Account { nonce, balance, code_hash, storage_root })
 }
+
+#[cfg(test)]
+mod tests;

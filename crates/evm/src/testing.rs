@@ -104,11 +104,14 @@ impl Wallet {
         T: SignableTransaction<Signature>,
         TxEnvelope: From<alloy_consensus::Signed<T>>,
     {
-        let hash = tx.signature_hash();
+        let signature = self.sign_hash(tx.signature_hash());
+        Recovered::new_unchecked(TxEnvelope::from(tx.into_signed(signature)), self.address)
+    }
+
+    pub(crate) fn sign_hash(&self, hash: B256) -> Signature {
         let signed = SECP256K1.sign_ecdsa_recoverable(Message::from_digest(hash.0), &self.key);
         let (id, bytes) = signed.serialize_compact();
-        let signature = Signature::from_bytes_and_parity(&bytes, i32::from(id) == 1);
-        Recovered::new_unchecked(TxEnvelope::from(tx.into_signed(signature)), self.address)
+        Signature::from_bytes_and_parity(&bytes, i32::from(id) == 1)
     }
 
     pub(crate) fn call(&self, nonce: u64, to: Address, value: u64, input: impl Into<Bytes>) -> RecoveredTx {
@@ -197,7 +200,7 @@ pub(crate) fn code(hex: &str) -> Bytes {
 /// `transfer(to, amount)` of a token whose slots are the holders' addresses; reverts when the caller has too little.
 pub(crate) fn token_code() -> Bytes {
     code(
-        "602435 3354 8181 10 603257 819003 3355 600435 81815401 8155 90600052 3360dd60206000a3 \
+        "602435 3354 8181 10 602f57 819003 3355 600435 81815401 8155 90600052 3360dd60206000a3 \
          6001600052 60206000f3 5b600080fd",
     )
 }

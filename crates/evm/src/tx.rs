@@ -175,3 +175,6 @@ pub fn recover(raw: &[u8]) -> Result<RecoveredTx, TxDecodeError> {
     let signer = tx.recover_signer().map_err(|_| TxDecodeError::BadSignature)?;
     Ok(Recovered::new_unchecked(tx, signer))
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,8 +107,7 @@ fn fuzz(seed: u64, steps: usize, owner: Option<B256>) {
             } else {
                 let shape = random.below(4);
                 let length = [1, 1, 4, 33, 110][random.below(5) as usize];
-                let value =
-                    (random.below(12) > 0).then(|| vec![random.below(127) as u8 + 1; length]);
+                let value = (random.below(12) > 0).then(|| vec![random.below(127) as u8 + 1; length]);
                 changes.insert(key(&mut random, shape), value);
             }
         }
@@ -190,9 +189,7 @@ fn a_damaged_store_is_noticed() {
         .collect();
     let root = update(&state, None, EMPTY_ROOT_HASH, &mut changes, &mut nodes).unwrap();
     state.nodes.extend(nodes.into_iter().filter_map(|(key, node)| Some((key, node?))));
-    let again = |state: &MemState| {
-        update(state, None, root, &mut changes.clone(), &mut HashMap::default())
-    };
+    let again = |state: &MemState| update(state, None, root, &mut changes.clone(), &mut HashMap::default());
     assert!(again(&state).is_ok());
     assert!(matches!(
         update(&state, None, B256::ZERO, &mut changes.clone(), &mut HashMap::default()),
