@@ -9,6 +9,7 @@
 mod admission;
 pub mod audit;
 mod block;
+pub mod contracts;
 mod error;
 mod events;
 mod execute;
@@ -21,7 +22,10 @@ mod start;
 mod state;
 mod store;
 mod submit;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod verify;
+mod wallet;
 
 pub use admission::{MAX_AHEAD_MS, Verified};
 pub use block::{Block, BlockHeader, Body, MAX_BLOCK_BYTES, header_of};
@@ -42,3 +46,4 @@ pub use state::records::{
 };
 pub use store::blocks::EthBlock;
 pub use submit::Submitter;
+pub use wallet::{TxRequest, Wallet};

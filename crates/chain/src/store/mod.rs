@@ -44,7 +44,6 @@ pub(crate) struct Store {
     leaves: Keyspace,
     tiles: Keyspace,
     verdicts: Keyspace,
-    state_rows: Keyspace,
     deltas: Keyspace,
     index: Keyspace,
     keys: Keyspace,
@@ -86,7 +85,6 @@ impl Store {
             eth_hashes: db.keyspace("eth_hashes", small)?,
             evm: EvmStore::open(&db)?,
             state: Arc::new(State::open(&state_rows)),
-            state_rows,
             db,
         };
         store.check_genesis(genesis_hash)?;

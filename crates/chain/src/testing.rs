@@ -1,0 +1,191 @@
+//! A chain with one validator and no consensus engine, for tests of whatever stands on the ledger: blocks are built,
+//! certified with the validator's real key and committed as soon as there is work.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use triad_log::Certificate;
+
+use crate::*;
+
+/// Secret of the validator's consensus key.
+const VALIDATOR: [u8; 32] = [7; 32];
+
+/// The account at an index; each holds a million coins in [`genesis`]. Account 0 is the registrar.
+pub fn wallet(index: u8) -> Wallet {
+    Wallet::from_secret(&[index + 1; 32]).expect("small numbers are valid secrets")
+}
+
+fn consensus_key() -> ed25519_zebra::SigningKey {
+    ed25519_zebra::SigningKey::from(VALIDATOR)
+}
+
+/// A genesis with one validator, open registration, eight funded accounts and the given default models.
+pub fn genesis(default_models: Vec<DefaultModel>) -> Genesis {
+    let chain_id = 7423;
+    let (key, checkpoint) = (consensus_key(), wallet(100));
+    let public: [u8; 32] = ed25519_zebra::VerificationKey::from(&key).into();
+    let message = Validator::possession_message(chain_id, &public, &checkpoint.address());
+    let proof: [u8; 64] = key.sign(&message).into();
+    Genesis {
+        version: GENESIS_VERSION,
+        name: "test".into(),
+        chain_id,
+        time_ms: 1_700_000_000_000,
+        validators: vec![Validator {
+            name: "solo".into(),
+            consensus_key: Bytes::copy_from_slice(&public),
+            checkpoint_address: checkpoint.address(),
+            fee_recipient: wallet(101).address(),
+            consensus_proof: Bytes::copy_from_slice(&proof),
+            checkpoint_proof: Bytes::copy_from_slice(&checkpoint.sign_hash(&keccak256(&message)).as_bytes()),
+        }],
+        registrars: vec![wallet(0).address()],
+        open_registration: 1,
+        fees: Fees { base_fee: 1_000_000_000, evaluation_gas: 2_000 },
+        limits: Limits::default(),
+        default_models,
+        accounts: (0..8)
+            .map(|i| FundedAccount {
+                address: wallet(i).address(),
+                balance: "1000000000000000000000000".into(),
+            })
+            .collect(),
+        rules: vec![Rule { name: "v1".into(), height: 0 }],
+    }
+}
+
+/// The certificate that a lone validator's finalisation of a block has.
+pub fn certificate(spec: &ChainSpec, block: &Block) -> Vec<u8> {
+    let view = block.height();
+    let mut certificate = Certificate {
+        epoch: 0,
+        view,
+        parent_view: view.saturating_sub(1),
+        digest: block.digest,
+        validators: 1,
+        signatures: Vec::new(),
+    };
+    let message = triad_log::finalize_message(&spec.namespace(), &certificate.proposal());
+    certificate.signatures = vec![(0, consensus_key().sign(&message).into())];
+    certificate.encode()
+}
+
+/// A running chain. Dropping it stops the driver.
+#[derive(Debug)]
+pub struct TestChain {
+    pub ledger: Ledger,
+    pub submitter: Submitter,
+    pub reader: Reader,
+    stop: Arc<AtomicBool>,
+    driver: Option<std::thread::JoinHandle<()>>,
+}
+
+impl TestChain {
+    pub fn start(dir: &Path) -> TestChain {
+        TestChain::with_genesis(dir, genesis(Vec::new()))
+    }
+
+    pub fn with_genesis(dir: &Path, genesis: Genesis) -> TestChain {
+        let spec = ChainSpec::new(genesis).expect("a valid genesis");
+        let ledger = Ledger::open(dir, spec).expect("the ledger opens");
+        let submitter = Submitter::start(ledger.clone(), 1).expect("threads start");
+        let stop = Arc::new(AtomicBool::new(false));
+        let driver = {
+            let (ledger, stop) = (ledger.clone(), stop.clone());
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    if !advance(&ledger, false) {
+                        std::thread::sleep(std::time::Duration::from_millis(1));
+                    }
+                }
+            })
+        };
+        let reader = Reader::new(ledger.clone());
+        TestChain { ledger, submitter, reader, stop, driver: Some(driver) }
+    }
+
+    /// Commits an empty block.
+    pub fn heartbeat(&self) {
+        while !advance(&self.ledger, true) {}
+    }
+
+    /// Sends a transaction and waits until it is final. Panics when it reverts.
+    pub fn send(&self, from: &Wallet, to: Option<Address>, input: Vec<u8>, value: U256) -> EthBlockAndIndex {
+        let sent = self.try_send(from, to, input, value);
+        assert!(sent.block.receipts[sent.index].success, "the transaction reverted");
+        sent
+    }
+
+    /// Sends a transaction and waits until it is final, whatever became of it.
+    pub fn try_send(
+        &self,
+        from: &Wallet,
+        to: Option<Address>,
+        input: Vec<u8>,
+        value: U256,
+    ) -> EthBlockAndIndex {
+        let hash = self.post(from, to, input, value);
+        for _ in 0..20_000 {
+            if let Some((height, index)) = self.reader.eth_transaction(&hash).expect("readable") {
+                let block = self.reader.eth_block(height).expect("readable").expect("stored");
+                return EthBlockAndIndex { block, index: index as usize };
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        panic!("the transaction is not final after 20 s");
+    }
+
+    /// Sends a transaction without waiting.
+    pub fn post(&self, from: &Wallet, to: Option<Address>, input: Vec<u8>, value: U256) -> B256 {
+        let nonce = self.reader.pending_nonce(&from.address()).expect("readable");
+        let request = TxRequest {
+            to,
+            value,
+            input: input.into(),
+            nonce,
+            gas_limit: 10_000_000,
+            max_fee_per_gas: 2_000_000_000,
+        };
+        let raw = from.transaction(self.reader.spec().genesis.chain_id, request);
+        self.submitter.transaction(&raw).expect("the pool takes it")
+    }
+
+    /// Submits a statement and waits for the answer.
+    pub fn statement(&self, bytes: impl Into<bytes::Bytes>) -> Answer {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(self.submitter.statement(bytes.into()))
+    }
+}
+
+impl Drop for TestChain {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(driver) = self.driver.take() {
+            // A panic of the driver has been printed; a second one here would hide it.
+            let _ = driver.join();
+        }
+    }
+}
+
+/// A transaction's block and its place in it.
+#[derive(Debug)]
+pub struct EthBlockAndIndex {
+    pub block: EthBlock,
+    pub index: usize,
+}
+
+/// Builds and commits one block, if there is work or if it must.
+pub fn advance(ledger: &Ledger, must: bool) -> bool {
+    let (_, digest) = Reader::new(ledger.clone()).tip();
+    match ledger.propose(&digest, 0, must).expect("the ledger proposes") {
+        None => false,
+        Some(block) => {
+            let certificate = certificate(ledger.spec(), &block);
+            // Two drivers may race; the second block of a height is refused and built again.
+            ledger.finalize(&block.bytes, Some(&certificate)).is_ok()
+        }
+    }
+}
