@@ -1,0 +1,59 @@
+//! What the ledger gives consensus.
+
+use std::{future::Future, sync::Arc};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::block::{Block, Header};
+
+/// The ledger behind consensus.
+///
+/// Its futures run on consensus' own tokio runtime, so they may use `tokio::task::spawn_blocking` for long work; they
+/// must not block a worker thread for long (there are two). `propose`, `verify` and `adopt` may be dropped at any await:
+/// take work out of a queue in `finalized`, never in `propose`.
+///
+/// The `parent` of all three is either the last final block, or one that this process knows: it came out of `propose`, or
+/// went through `verify` or `adopt` with `true`. So the ledger needs state for those only, and may drop it for a final
+/// block's siblings and their descendants: a request still under way on one of these is about to be dropped, and any
+/// answer to it will do.
+pub trait Application: Clone + Send + Sync + 'static {
+    /// The block of height 0. It must be the same at every start.
+    fn genesis(&self) -> Block;
+
+    /// Digest, parent and height of a block's bytes. Refuses bytes that are not canonical; they may come from the network,
+    /// so it must not panic. Pure: consults no state.
+    fn header(bytes: &[u8]) -> Result<Header, String>;
+
+    /// Builds a block on `parent`.
+    ///
+    /// `must` = false: a block if there is work, else `None`; asked again when [`work`](Self::work) is notified.
+    /// `must` = true: an empty block, quickly, whether or not there is work. It is asked for at the heartbeat, and when
+    /// the chain needs a push: the parent is not final after a while, or many views passed without a block.
+    fn propose(&self, parent: Block, leader: u32, must: bool) -> impl Future<Output = Option<Block>> + Send;
+
+    /// Re-executes `block` on `parent`. `leader` is the proposer's index in the sorted validator set. Waits (does not say
+    /// false) while the answer may still change, such as when the block's time is ahead of the clock: false is for ever.
+    fn verify(&self, parent: Block, block: Block, leader: u32) -> impl Future<Output = bool> + Send;
+
+    /// Executes `block`, which a quorum certified but this process has not seen: it restarted since, or was too late to
+    /// vote. Others will be built on it before it is final. No question of leader or clock: the quorum settled those. False
+    /// (it does not execute here as it did there) stops consensus.
+    fn adopt(&self, parent: Block, block: Block) -> impl Future<Output = bool> + Send;
+
+    /// Commits `block` durably before returning. Called in order of height, once a height, from 1; after a crash the last
+    /// one may come again, so it must be idempotent. The block may be one that this process never verified (it caught up).
+    /// `certificate` is the encoded finalization of exactly this height, if
+    /// this node has one (it may have caught up through a descendant's). An error stops consensus.
+    fn finalized(
+        &self,
+        block: Block,
+        certificate: Option<Bytes>,
+    ) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Notified (`notify_one` suffices) when work arrives that `propose` would put in a block.
+    fn work(&self) -> Arc<Notify>;
+
+    /// Height of the last block that `finalized` made durable; 0 if none.
+    fn final_height(&self) -> u64;
+}

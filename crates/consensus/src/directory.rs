@@ -1,0 +1,349 @@
+//! The data directory: one process at a time, one key, one chain, and never a vote without the journal.
+//!
+//! Three things lie in the node's data directory:
+//! - `LOCK` is locked (flock) by the running process and says which one that is;
+//! - `validator` binds the directory to a key, a chain and a journal, and says whether this key has voted;
+//! - `consensus/` holds the journal (write-ahead log), and marshal's caches and archives. `.triad-journal` in it carries
+//!   the same random identifier as `validator`, so a journal that was removed, made anew, or brought from elsewhere is told
+//!   from the one that this key voted with.
+//!
+//! `validator` is written before the first vote can be cast. A directory that was restored as a whole from an older copy
+//! cannot be told from inside; only the operator can know that.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{Read as _, Seek as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use crate::ConsensusError;
+
+const LOCK: &str = "LOCK";
+const VALIDATOR: &str = "validator";
+const STORAGE: &str = "consensus";
+const JOURNAL_ID: &str = ".triad-journal";
+const VERSION: &str = "triad validator directory 1";
+
+/// Exclusive use of a data directory, until dropped or the process ends.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    dir: PathBuf,
+    _file: File,
+}
+
+/// Takes the data directory for this process, creating it if need be. Fails at once, naming the holder, if another
+/// process has it.
+pub fn lock(data_dir: &Path) -> Result<DirectoryLock, ConsensusError> {
+    fs::create_dir_all(data_dir)
+        .map_err(|e| ConsensusError::io("cannot create the data directory", data_dir, e))?;
+    let path = data_dir.join(LOCK);
+    let io = |e| ConsensusError::io("cannot lock the data directory", &path, e);
+    let mut file =
+        OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            let holder = match holder.trim() {
+                "" => "holder unknown".to_owned(),
+                text => text.replace('\n', ", "),
+            };
+            return Err(ConsensusError::Locked { dir: data_dir.to_owned(), holder });
+        }
+        Err(TryLockError::Error(e)) => return Err(io(e)),
+    }
+    let program = std::env::args().next().unwrap_or_else(|| "unknown program".into());
+    file.set_len(0).map_err(io)?;
+    file.rewind().map_err(io)?;
+    write!(file, "process {} ({program})", std::process::id()).map_err(io)?;
+    Ok(DirectoryLock { dir: data_dir.to_owned(), _file: file })
+}
+
+impl DirectoryLock {
+    /// The locked directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+/// What `validator` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Validator {
+    key: String,
+    namespace: String,
+    journal: String,
+    voted: bool,
+}
+
+impl Validator {
+    fn encode(&self) -> String {
+        format!(
+            "{VERSION}\nkey {}\nnamespace {}\njournal {}\nvoted {}\n",
+            self.key,
+            self.namespace,
+            self.journal,
+            if self.voted { "yes" } else { "no" }
+        )
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        if lines.next()? != VERSION {
+            return None;
+        }
+        let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned);
+        let found = Self {
+            key: field("key")?,
+            namespace: field("namespace")?,
+            journal: field("journal")?,
+            voted: match field("voted")?.as_str() {
+                "yes" => true,
+                "no" => false,
+                _ => return None,
+            },
+        };
+        lines.next().is_none().then_some(found)
+    }
+}
+
+/// A directory that this key may vote from.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    lock: DirectoryLock,
+    validator: Validator,
+}
+
+impl Directory {
+    /// Checks that `key` may vote from here on the chain `namespace`, preparing a fresh directory if nothing is there.
+    /// `journal` is the name of the journal's folder under `consensus/`.
+    pub(crate) fn open(
+        lock: DirectoryLock,
+        key: &[u8],
+        namespace: &[u8],
+        journal: &str,
+    ) -> Result<Self, ConsensusError> {
+        let dir = lock.dir.clone();
+        let (key, namespace) = (hex::encode(key), hex::encode(namespace));
+        let path = dir.join(VALIDATOR);
+        let storage = dir.join(STORAGE);
+        let found = match fs::read_to_string(&path) {
+            Ok(text) => Some(Validator::decode(&text).ok_or_else(|| {
+                ConsensusError::io(
+                    "this file is damaged or from another release; restore it from a copy",
+                    &path,
+                    "not a validator file of version 1",
+                )
+            })?),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => return Err(ConsensusError::io("cannot read", &path, e)),
+        };
+        let missing = |what: &str| ConsensusError::JournalMissing {
+            dir: storage.clone(),
+            what: what.to_owned(),
+            key: key.clone(),
+        };
+        let validator = match found {
+            Some(validator) => {
+                if validator.key != key {
+                    return Err(ConsensusError::WrongKey { dir, found: validator.key, configured: key });
+                }
+                if validator.namespace != namespace {
+                    return Err(ConsensusError::WrongChain {
+                        dir,
+                        found: validator.namespace,
+                        configured: namespace,
+                    });
+                }
+                match fs::read_to_string(storage.join(JOURNAL_ID)) {
+                    Ok(id) if id.trim() == validator.journal => {}
+                    Ok(_) => return Err(missing("it is another directory's journal")),
+                    Err(_) => return Err(missing("nothing is there")),
+                }
+                if validator.voted && highest(&storage.join(journal))?.is_none() {
+                    return Err(missing("its write-ahead log is gone"));
+                }
+                validator
+            }
+            None => {
+                // Only what a first start that was cut short leaves behind may be there.
+                let stray = fs::read_dir(&storage)
+                    .ok()
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .find(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
+                if let Some(stray) = stray {
+                    return Err(missing(&format!(
+                        "{} is there, but the file {} that says whose it is is not",
+                        stray.path().display(),
+                        path.display()
+                    )));
+                }
+                let validator = Validator {
+                    key,
+                    namespace,
+                    journal: hex::encode(rand::random::<[u8; 16]>()),
+                    voted: false,
+                };
+                fs::create_dir_all(&storage).map_err(|e| ConsensusError::io("cannot create", &storage, e))?;
+                write_durably(&storage.join(JOURNAL_ID), &format!("{}\n", validator.journal))?;
+                sync_dir(&dir)?;
+                write_durably(&path, &validator.encode())?;
+                validator
+            }
+        };
+        Ok(Self { lock, validator })
+    }
+
+    /// Where commonware keeps its files.
+    pub(crate) fn storage(&self) -> PathBuf {
+        self.lock.dir.join(STORAGE)
+    }
+
+    pub(crate) fn key(&self) -> &str {
+        &self.validator.key
+    }
+
+    /// Whether it is already recorded that this key has voted.
+    pub(crate) fn voted(&self) -> bool {
+        self.validator.voted
+    }
+
+    /// Records that this key has voted: from now on the write-ahead log must be there.
+    pub(crate) fn mark_voted(&self) -> Result<(), ConsensusError> {
+        let voted = Validator { voted: true, ..self.validator.clone() };
+        write_durably(&self.lock.dir.join(VALIDATOR), &voted.encode())
+    }
+
+    /// The highest view that the write-ahead log has a file for.
+    pub(crate) fn highest_view(&self, journal: &str) -> Result<Option<u64>, ConsensusError> {
+        highest(&self.storage().join(journal))
+    }
+}
+
+/// The highest section of a journal folder: file names are the big-endian section number in hex.
+fn highest(journal: &Path) -> Result<Option<u64>, ConsensusError> {
+    let entries = match fs::read_dir(journal) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(ConsensusError::io("cannot list the journal", journal, e)),
+    };
+    let mut highest = None;
+    for entry in entries {
+        let entry = entry.map_err(|e| ConsensusError::io("cannot list the journal", journal, e))?;
+        if let Ok(section) = u64::from_str_radix(&entry.file_name().to_string_lossy(), 16) {
+            highest = highest.max(Some(section));
+        }
+    }
+    Ok(highest)
+}
+
+/// Replaces a small file such that after a crash either the old or the new content is there.
+fn write_durably(path: &Path, content: &str) -> Result<(), ConsensusError> {
+    let io = |e| ConsensusError::io("cannot write", path, e);
+    let temporary = path.with_extension("new");
+    let mut file = File::create(&temporary).map_err(io)?;
+    file.write_all(content.as_bytes()).map_err(io)?;
+    file.sync_all().map_err(io)?;
+    fs::rename(&temporary, path).map_err(io)?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+fn sync_dir(dir: &Path) -> Result<(), ConsensusError> {
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|e| ConsensusError::io("cannot make the directory durable", dir, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &[u8] = &[1; 32];
+    const CHAIN: &[u8] = b"triad-test";
+
+    fn open(dir: &Path, key: &[u8], chain: &[u8]) -> Result<Directory, ConsensusError> {
+        Directory::open(lock(dir)?, key, chain, "wal")
+    }
+
+    fn vote(directory: &Directory) {
+        let wal = directory.storage().join("wal");
+        fs::create_dir_all(&wal).unwrap();
+        fs::write(wal.join("000000000000001f"), b"x").unwrap();
+        directory.mark_voted().unwrap();
+    }
+
+    #[test]
+    fn a_second_process_is_refused_and_told_who_holds_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = lock(dir.path()).unwrap();
+        let error = lock(dir.path()).unwrap_err().to_string();
+        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        drop(held);
+        lock(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_directory_stays_with_its_key_and_chain() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(dir.path(), KEY, CHAIN).unwrap());
+        drop(open(dir.path(), KEY, CHAIN).unwrap());
+        assert!(matches!(open(dir.path(), &[2; 32], CHAIN), Err(ConsensusError::WrongKey { .. })));
+        assert!(matches!(open(dir.path(), KEY, b"other"), Err(ConsensusError::WrongChain { .. })));
+    }
+
+    #[test]
+    fn a_start_cut_short_before_the_first_vote_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(dir.path(), KEY, CHAIN).unwrap());
+        fs::remove_file(dir.path().join(VALIDATOR)).unwrap();
+        drop(open(dir.path(), KEY, CHAIN).unwrap());
+    }
+
+    #[test]
+    fn a_key_that_voted_is_refused_without_its_journal() {
+        for damage in ["consensus", "consensus/wal", "consensus/.triad-journal"] {
+            let dir = tempfile::tempdir().unwrap();
+            let directory = open(dir.path(), KEY, CHAIN).unwrap();
+            assert_eq!(directory.highest_view("wal").unwrap(), None);
+            vote(&directory);
+            assert_eq!(directory.highest_view("wal").unwrap(), Some(31));
+            drop(directory);
+            drop(open(dir.path(), KEY, CHAIN).unwrap());
+            let path = dir.path().join(damage);
+            if path.is_dir() {
+                fs::remove_dir_all(path).unwrap()
+            } else {
+                fs::remove_file(path).unwrap()
+            }
+            let error = open(dir.path(), KEY, CHAIN).unwrap_err();
+            assert!(matches!(error, ConsensusError::JournalMissing { .. }), "{damage}: {error}");
+            assert!(error.to_string().contains("--accept-journal-loss"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_journal_from_elsewhere_or_without_its_owner_is_refused() {
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        vote(&open(a.path(), KEY, CHAIN).unwrap());
+        vote(&open(b.path(), KEY, CHAIN).unwrap());
+        fs::remove_dir_all(a.path().join(STORAGE)).unwrap();
+        fs::rename(b.path().join(STORAGE), a.path().join(STORAGE)).unwrap();
+        assert!(matches!(open(a.path(), KEY, CHAIN), Err(ConsensusError::JournalMissing { .. })));
+        fs::remove_file(a.path().join(VALIDATOR)).unwrap();
+        assert!(matches!(open(a.path(), KEY, CHAIN), Err(ConsensusError::JournalMissing { .. })));
+    }
+
+    #[test]
+    fn a_damaged_validator_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(dir.path(), KEY, CHAIN).unwrap());
+        let path = dir.path().join(VALIDATOR);
+        let text = fs::read_to_string(&path).unwrap();
+        for cut in [0, 5, text.len() / 2, text.len() - 5] {
+            fs::write(&path, &text[..cut]).unwrap();
+            assert!(open(dir.path(), KEY, CHAIN).is_err(), "cut at {cut}");
+        }
+    }
+}

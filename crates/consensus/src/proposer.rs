@@ -1,0 +1,224 @@
+//! When to propose and when to hold back: the rules between simplex, which asks for a block in every view, and the ledger,
+//! which has one only when work waits.
+//!
+//! - A request to propose stays open until there is work. An open request costs nothing.
+//! - At the heartbeat an empty block is made.
+//! - If the parent is not final after a while, an empty block is made: finality of a descendant brings it along. (Its own
+//!   finalize votes may have been lost in a crash or on the way.)
+//! - If more than [`MAX_VIEW_GAP`] views passed since the parent's, an empty block is made at once: each undecided view
+//!   keeps a file and a descriptor, and only a final block lets them go.
+//! - If the ledger is more than [`MAX_AHEAD`] blocks behind, nothing is proposed until it has caught up, so that blocks
+//!   waiting for it do not pile up. The two rules above still hold: their blocks are empty and rare.
+//! - Once the node is going down, nothing is proposed.
+//!
+//! The ledger is only asked to build on blocks it knows. A parent may be certified and unknown to it: the process was
+//! killed after certification and before the commit, or a quorum certified the block without this node. Then the chain of
+//! unknown ancestors is handed to the ledger first, oldest first ([`Proposer::introduce`]).
+
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
+
+use commonware_consensus::{
+    Application as ConsensusApplication, Heightable as _, marshal::ancestry::Ancestry,
+    simplex::types::Context,
+};
+use commonware_cryptography::{Digested, ed25519::PublicKey, sha256};
+use commonware_runtime::{Clock, Metrics, Spawner};
+use commonware_utils::ordered::Set;
+use futures::StreamExt as _;
+use rand::Rng;
+use tokio::sync::Mutex;
+
+use crate::{Application, Block, ConsensusError, Mailbox, Scheme, progress::Shared};
+
+/// Views without a block after which an empty one is made.
+pub(crate) const MAX_VIEW_GAP: u64 = 64;
+/// Blocks that the ledger may lag behind the chain before proposing is held.
+pub(crate) const MAX_AHEAD: u64 = 8;
+
+/// Numbers the rules depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) heartbeat: Duration,
+    /// How long a parent may stay unfinal before it is pushed.
+    pub(crate) push_after: Duration,
+    pub(crate) max_block_bytes: usize,
+    /// Make an own block durable before it is voted for. With peers they hold the block too; alone, a vote for a block that
+    /// a crash took away would leave the view stuck until its timeout.
+    pub(crate) durable_before_vote: bool,
+}
+
+/// The ledger, as commonware calls it.
+#[derive(Clone)]
+pub(crate) struct Proposer<A> {
+    pub(crate) app: A,
+    pub(crate) validators: Set<PublicKey>,
+    pub(crate) index: u32,
+    pub(crate) rules: Rules,
+    pub(crate) marshal: Mailbox,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) known: Arc<Mutex<Known>>,
+}
+
+/// Blocks above the last final one that the ledger has executed in this process. Bounded by pruning at the final height;
+/// a view adds at most one.
+#[derive(Debug, Default)]
+pub(crate) struct Known(BTreeMap<[u8; 32], u64>);
+
+impl Known {
+    fn insert(&mut self, block: &Block, final_height: u64) {
+        self.0.retain(|_, height| *height > final_height);
+        self.0.insert(block.digest, block.height);
+    }
+}
+
+impl<A: Application> Proposer<A> {
+    /// Makes sure that the ledger can build on `block`, whose ancestors `ancestry` yields, newest first. Pending for ever
+    /// if they are not to be had.
+    async fn introduce(&self, block: &Block, ancestry: &mut impl Ancestry<Block>) {
+        let mut known = self.known.lock().await;
+        let mut chain = vec![block.clone()];
+        loop {
+            let oldest = chain.last().expect("it starts with one block and only grows");
+            if oldest.height <= self.app.final_height() || known.0.contains_key(&oldest.digest) {
+                break;
+            }
+            let Some(parent) = ancestry.next().await else {
+                drop(known);
+                return std::future::pending().await;
+            };
+            chain.push(parent.inner().clone());
+        }
+        let mut parent = chain.pop().expect("it starts with one block and only grows");
+        while let Some(block) = chain.pop() {
+            tracing::debug!(height = block.height, "adopting a certified block");
+            if !self.app.adopt(parent, block.clone()).await {
+                if block.height <= self.app.final_height() {
+                    // Another block became final at this height meanwhile; the request is about to be dropped.
+                    drop(known);
+                    return std::future::pending().await;
+                }
+                self.shared.fail(ConsensusError::Contract(format!(
+                    "{block:?} is certified but does not execute here"
+                )));
+                drop(known);
+                return std::future::pending().await;
+            }
+            known.insert(&block, self.app.final_height());
+            parent = block;
+        }
+    }
+
+    /// Waits until a block is due on `parent` and builds it.
+    async fn build(&self, clock: &impl Clock, parent: &Block, view_gap: u64) -> Block {
+        let Rules { heartbeat, push_after, .. } = self.rules;
+        let now = clock.current();
+        self.shared.saw(parent.height, now);
+        let work = self.app.work();
+        let mut progress = self.shared.subscribe();
+        // Sleeps, not deadlines: a clock that is set back must not delay them.
+        let mut beat = pin!(clock.sleep(heartbeat - self.shared.since_latest(now, heartbeat)));
+        let mut push = pin!(clock.sleep(push_after));
+        let (mut beat_due, mut push_due) = (false, false);
+        loop {
+            let state = *progress.borrow_and_update();
+            if state.stopping {
+                return std::future::pending().await;
+            }
+            let held = parent.height > state.acked + MAX_AHEAD;
+            let unfinal = parent.height > state.tip;
+            // Registered before asking, so that work arriving meanwhile is not missed.
+            let mut notified = pin!(work.notified());
+            notified.as_mut().enable();
+            if !held && let Some(block) = self.ask(parent, false).await {
+                return block;
+            }
+            let must = view_gap > MAX_VIEW_GAP || (beat_due && !held) || (push_due && unfinal);
+            if must && let Some(block) = self.ask(parent, true).await {
+                return block;
+            }
+            tokio::select! {
+                () = &mut notified, if !held => {}
+                changed = progress.changed() => {
+                    if changed.is_err() {
+                        return std::future::pending().await;
+                    }
+                }
+                () = &mut beat, if !beat_due => beat_due = true,
+                () = &mut push, if !push_due => push_due = true,
+            }
+        }
+    }
+
+    async fn ask(&self, parent: &Block, must: bool) -> Option<Block> {
+        let block = self.app.propose(parent.clone(), self.index, must).await;
+        let wrong = match &block {
+            Some(block) if block.parent != parent.digest || block.height != parent.height + 1 => {
+                format!("{block:?} was proposed on {parent:?}, which is not its parent")
+            }
+            Some(block) if block.bytes.len() > self.rules.max_block_bytes => {
+                format!("{block:?} is larger than {} bytes", self.rules.max_block_bytes)
+            }
+            // A request on a parent that lost to another block is about to be dropped; any answer will do.
+            None if must && parent.height > self.app.final_height() => {
+                format!("no block on {parent:?} although one was demanded")
+            }
+            _ => return block,
+        };
+        self.shared.fail(ConsensusError::Contract(wrong));
+        std::future::pending().await
+    }
+}
+
+impl<E, A> ConsensusApplication<E> for Proposer<A>
+where
+    E: Rng + Spawner + Metrics + Clock,
+    A: Application,
+{
+    type SigningScheme = Scheme;
+    type Context = Context<sha256::Digest, PublicKey>;
+    type Block = Block;
+    type Input = ();
+
+    async fn propose(
+        &mut self,
+        (clock, context): (E, Self::Context),
+        mut ancestry: impl Ancestry<Block>,
+        (): (),
+    ) -> Option<Digested<Block>> {
+        let parent = ancestry.next().await?.inner().clone();
+        self.introduce(&parent, &mut ancestry).await;
+        let (parent_view, _) = context.parent;
+        let view_gap = context.round.view().get().saturating_sub(parent_view.get());
+        let block = self.build(&clock, &parent, view_gap).await;
+        self.known.lock().await.insert(&block, self.app.final_height());
+        let block = Digested::precomputed(block.clone(), sha256::Digest::from(block.digest));
+        if self.rules.durable_before_vote && !self.marshal.verified(context.round, block.clone()).await {
+            return None;
+        }
+        self.shared.saw(block.height().get(), clock.current());
+        Some(block)
+    }
+
+    async fn verify(
+        &mut self,
+        (clock, context): (E, Self::Context),
+        mut ancestry: impl Ancestry<Block>,
+    ) -> bool {
+        let leader = self.validators.iter().position(|key| *key == context.leader);
+        let (Some(block), Some(parent)) = (ancestry.next().await, ancestry.next().await) else {
+            // Not to be had for now: abstain until consensus drops the request.
+            return std::future::pending().await;
+        };
+        let Some(leader) = leader.and_then(|index| u32::try_from(index).ok()) else {
+            return false;
+        };
+        self.shared.saw(block.height().get(), clock.current());
+        let (parent, block) = (parent.inner().clone(), block.inner().clone());
+        self.introduce(&parent, &mut ancestry).await;
+        let valid = self.app.verify(parent, block.clone(), leader).await;
+        if valid {
+            self.known.lock().await.insert(&block, self.app.final_height());
+        }
+        valid
+    }
+}
