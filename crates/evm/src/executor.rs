@@ -117,6 +117,9 @@ impl fmt::Debug for Executor<'_> {
 
 type Executed = ExecutionResult;
 
+/// From this many transactions on, their roots are computed beside the state root, on a thread of their own.
+const PARALLEL_ROOTS: usize = 64;
+
 impl<'a> Executor<'a> {
     /// Begins a block on its parent's state.
     pub fn new(view: &'a dyn StateView, app: Arc<dyn AppView>, ctx: BlockContext) -> Self {
@@ -288,7 +291,23 @@ impl<'a> Executor<'a> {
     /// Ends the block: computes its roots, its header and what it changed.
     pub fn finish(self) -> Result<EvmBlock, StateError> {
         let Executor { evm, ctx, gas_used, transactions, receipts } = self;
-        let (state_root, mut changes) = state_changes(evm.ctx.journaled_state.database, &ctx)?;
+        let db = &evm.ctx.journaled_state.database;
+        let receipts_root = || ordered_trie_root_with_encoder(&receipts, |r, out| r.encode_2718(out));
+        let transactions_root =
+            || ordered_trie_root_with_encoder(&transactions, |tx, out| tx.encode_2718(out));
+        let (transactions_root, receipts_root, state) = if transactions.len() < PARALLEL_ROOTS {
+            (transactions_root(), receipts_root(), state_changes(db, &ctx))
+        } else {
+            std::thread::scope(|scope| {
+                let lists = scope.spawn(|| (transactions_root(), receipts_root()));
+                let state = state_changes(db, &ctx);
+                let (transactions, receipts) = lists
+                    .join()
+                    .map_err(|_| StateError::Rule("computing the transaction roots panicked".to_owned()))?;
+                Ok::<_, StateError>((transactions, receipts, state))
+            })?
+        };
+        let (state_root, mut changes) = state?;
         let mut logs_bloom = Bloom::ZERO;
         for receipt in &receipts {
             logs_bloom.accrue_bloom(&receipt.bloom);
@@ -298,8 +317,8 @@ impl<'a> Executor<'a> {
             ommers_hash: EMPTY_OMMER_ROOT_HASH,
             beneficiary: ctx.beneficiary,
             state_root,
-            transactions_root: ordered_trie_root_with_encoder(&transactions, |tx, out| tx.encode_2718(out)),
-            receipts_root: ordered_trie_root_with_encoder(&receipts, |r, out| r.encode_2718(out)),
+            transactions_root,
+            receipts_root,
             logs_bloom,
             number: ctx.number,
             gas_limit: ctx.gas_limit,
@@ -321,12 +340,12 @@ impl<'a> Executor<'a> {
 }
 
 /// The block's changes and the state root after them.
-fn state_changes(db: BlockDb<'_>, ctx: &BlockContext) -> Result<(B256, StateChanges), StateError> {
+fn state_changes(db: &BlockDb<'_>, ctx: &BlockContext) -> Result<(B256, StateChanges), StateError> {
     let view = db.view();
     let mut changes = StateChanges::default();
     let mut account_changes = Vec::new();
     let mut slots = Vec::new();
-    for (address, cached) in db.accounts {
+    for (address, cached) in &db.accounts {
         if !cached.touched {
             continue;
         }
@@ -335,14 +354,14 @@ fn state_changes(db: BlockDb<'_>, ctx: &BlockContext) -> Result<(B256, StateChan
         slots.clear();
         for (slot, values) in &cached.slots {
             if values.value != values.original {
-                changes.storage.insert((address, *slot), values.value);
+                changes.storage.insert((*address, *slot), values.value);
                 slots.push(TrieChange::storage(slot, &values.value));
             }
         }
         if !slots.is_empty() {
             storage_root = trie::update(view, Some(key), storage_root, &mut slots, &mut changes.nodes)?;
         }
-        let account = cached.info.map(|info| Account {
+        let account = cached.info.as_ref().map(|info| Account {
             nonce: info.nonce,
             balance: info.balance,
             code_hash: info.code_hash,
@@ -353,10 +372,10 @@ fn state_changes(db: BlockDb<'_>, ctx: &BlockContext) -> Result<(B256, StateChan
         }
         if account != cached.original {
             account_changes.push(TrieChange::account(key, account.as_ref()));
-            changes.accounts.insert(address, account);
+            changes.accounts.insert(*address, account);
         }
     }
-    changes.code = db.new_code;
+    changes.code.clone_from(&db.new_code);
     let root = trie::update(view, None, ctx.parent_state_root, &mut account_changes, &mut changes.nodes)?;
     Ok((root, changes))
 }
@@ -391,5 +410,7 @@ fn transaction_error(error: EVMError<StateError>) -> TxError {
     }
 }
 
+#[cfg(test)]
+mod speed;
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,7 @@ mod tx;
 
 pub use app::{AppView, EmptyApp, LatestReading, LatestVerdict, LogAt};
 pub use bindings::system_contracts;
-pub use call::{CallError, CallOutcome, CallRequest, CallStatus, call, estimate_gas};
+pub use call::{CALL_GAS_CAP, CallError, CallOutcome, CallRequest, CallStatus, call, estimate_gas};
 pub use env::{
     AUTOMATIONS, BlockContext, DEVICE_REGISTRY, FIRING_CALLER, MODEL_REGISTRY, SYSTEM_CALL_GAS, SYSTEM_CALLER,
 };
@@ -44,7 +44,7 @@ pub use receipt::Receipt;
 pub use state::{Account, EmptyState, NodeKey, Overlay, StateChanges, StateError, StateView};
 pub use store::{CacheSizes, EvmStore};
 pub use trie::{proof, verify_account_proof};
-pub use tx::{FIRING_TX_TYPE, Firing, RecoveredTx, TriadTx, TxDecodeError, recover};
+pub use tx::{FIRING_TX_TYPE, Firing, MAX_TX_BYTES, RecoveredTx, TriadTx, TxDecodeError, recover};
 
 // The names of other crates that appear in this crate's interface.
 pub use alloy_consensus::{Header, TxEnvelope};

@@ -139,3 +139,41 @@ fn accounts_are_stored_in_a_fixed_form() {
         assert_eq!(decode_account(&bytes[..bytes.len() - 1]), None);
     }
 }
+
+#[test]
+fn readers_never_bring_an_old_value_back() {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::builder(directory.path()).open().unwrap();
+    // One entry's room: loading and evicting all the time.
+    let sizes = CacheSizes { accounts: 1, slots: 1, node_bytes: 300, code_bytes: 300 };
+    let store = EvmStore::open_with(&database, sizes).unwrap();
+    let addresses: Vec<Address> = (0..4).map(Address::repeat_byte).collect();
+    let (committed, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let start = std::time::Instant::now();
+                while !stop.load(Ordering::Acquire) && start.elapsed().as_secs() < 60 {
+                    for address in &addresses {
+                        let at_least = committed.load(Ordering::Acquire);
+                        let seen = store.account(address).unwrap().unwrap_or_default().nonce;
+                        assert!(seen >= at_least, "{address}: {seen} after {at_least} was committed");
+                    }
+                }
+            });
+        }
+        for nonce in 1..=400 {
+            let mut changes = StateChanges::default();
+            for address in &addresses {
+                changes.accounts.insert(*address, Some(Account { nonce, ..Account::default() }));
+            }
+            let mut batch = database.batch();
+            store.apply(&mut batch, &changes);
+            batch.commit().unwrap();
+            store.committed(&changes);
+            committed.store(nonce, Ordering::Release);
+        }
+        stop.store(true, Ordering::Release);
+    });
+}

@@ -63,7 +63,7 @@ pub(crate) fn update(
     if changes.is_empty() {
         return Ok(root);
     }
-    changes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    changes.sort_unstable_by_key(|change| change.key);
     let mut updater = Updater { view, owner, nodes, buffer: Vec::with_capacity(600) };
     let path = Nibbles::new();
     let sub = if root == EMPTY_ROOT_HASH {
