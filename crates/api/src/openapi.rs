@@ -1,0 +1,190 @@
+//! `GET /v1/openapi.json`: this API as an OpenAPI 3.1 document, made from the table of routes.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use crate::config::Limits;
+use crate::problem::PROBLEM_JSON;
+use crate::routes::ROUTES;
+use crate::schemas::{self, reference};
+use crate::state::Api;
+use crate::statements::{COSE, RECEIPT};
+
+fn query(name: &str, kind: Value, what: &str) -> Value {
+    json!({"name": name, "in": "query", "required": false, "schema": kind, "description": what})
+}
+
+fn path_parameter(name: &str) -> Value {
+    let (schema, what) = match name {
+        "leaf" => (json!({"type": "integer", "minimum": 0}), "leaf index in the log"),
+        "height" => (json!({"type": "integer", "minimum": 0}), "block number"),
+        "name" => (json!({"type": "string"}), "resolved SenML name, percent-encoded"),
+        _ => (json!({"type": "string"}), "0x and hexadecimal digits"),
+    };
+    json!({"name": name, "in": "path", "required": true, "schema": schema, "description": what})
+}
+
+fn parameters(path: &str, limits: &Limits) -> Vec<Value> {
+    let in_path = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let mut all: Vec<Value> = in_path.map(path_parameter).collect();
+    let (text, whole) = (json!({"type": "string"}), json!({"type": "integer", "minimum": 0}));
+    let page = [
+        query(
+            "limit",
+            json!({"type": "integer", "minimum": 1, "maximum": limits.max_page, "default": limits.default_page}),
+            "rows of a page",
+        ),
+        query("after", text.clone(), "the `next` of the page before"),
+    ];
+    match path.rsplit('/').next() {
+        Some("readings") => {
+            let time = "RFC 3339, or milliseconds since 1970";
+            all.push(query("from", text.clone(), &format!("first time: {time}")));
+            all.push(query("to", text, &format!("first time that is too late: {time}")));
+            all.extend(page);
+        }
+        Some("verdicts") => {
+            all.push(query("from_height", whole.clone(), "first block"));
+            all.push(query("to_height", whole.clone(), "last block"));
+            all.push(query("kind", text, "kinds, separated by commas; a filtered page may be short"));
+            all.push(query("model", whole, "model id"));
+            all.extend(page);
+        }
+        Some("devices") => all.extend(page),
+        _ => {}
+    }
+    all
+}
+
+/// Name of the schema and media types of a route's good answer; other formats have no schema.
+fn good_answer(path: &str) -> Value {
+    let schema = |name: &str| json!({"schema": reference(name)});
+    let json = |name: &str| json!({"application/json": schema(name)});
+    let any_json = || json!({"application/json": {"schema": {"type": "object"}}});
+    let binary = json!({});
+    match path {
+        "/v1/statements/{leaf}" => json!({"application/json": schema("Statement"), COSE: binary}),
+        "/v1/statements/{leaf}/receipt" => json!({RECEIPT: binary}),
+        "/v1/devices" => json("Devices"),
+        "/v1/devices/{id}" => json("DeviceDetail"),
+        "/v1/devices/{id}/did.json" => json!({"application/did+json": schema("DidDocument")}),
+        "/v1/devices/{id}/streams" => json("DeviceStreams"),
+        "/v1/devices/{id}/streams/{name}" | "/v1/streams/{id}" => json("Stream"),
+        "/v1/checkpoint" | "/v1/checkpoints/{height}" => json("Checkpoint"),
+        "/v1/status" => json("Status"),
+        "/metrics" => json!({"application/openmetrics-text": {"schema": {"type": "string"}}}),
+        _ if path.ends_with("/readings") => json("Readings"),
+        _ if path.ends_with("/verdicts") => json("Verdicts"),
+        _ => any_json(),
+    }
+}
+
+fn answer(what: &str, content: Value) -> Value {
+    json!({"description": what, "content": content})
+}
+
+fn operation(method: &str, path: &str, summary: &str, limits: &Limits) -> Value {
+    let problem = answer("A problem document", json!({PROBLEM_JSON: {"schema": reference("Problem")}}));
+    let mut operation = json!({
+        "summary": summary,
+        "operationId": operation_id(method, path),
+        "responses": {"default": problem},
+    });
+    let parameters = parameters(path, limits);
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
+    }
+    if method == "POST" {
+        let either = json!({"anyOf": [reference("Accepted"), reference("Batch")]});
+        operation["requestBody"] = json!({
+            "required": true,
+            "description": format!(
+                "One COSE_Sign1 statement (at most {} bytes), or a CBOR sequence of them (at most {} bytes and {} \
+                 statements)",
+                limits.statement_bytes, limits.batch_bytes, limits.batch_statements
+            ),
+            "content": {COSE: {}, "application/cbor-seq": {}, "application/cbor": {}, "application/octet-stream": {}},
+        });
+        operation["responses"]["201"] =
+            answer("Everything is final", json!({"application/json": {"schema": either}}));
+        let batch = json!({"application/json": {"schema": reference("Batch")}});
+        operation["responses"]["207"] = answer("Some statements of a sequence are not", batch);
+    } else {
+        operation["responses"]["200"] = answer(summary, good_answer(path));
+    }
+    operation
+}
+
+fn operation_id(method: &str, path: &str) -> String {
+    let mut id = method.to_ascii_lowercase();
+    for part in path.split(['/', '.', '{', '}']).filter(|part| !part.is_empty() && *part != "v1") {
+        let (first, rest) = part.split_at(1);
+        id.push_str(&first.to_ascii_uppercase());
+        id.push_str(rest);
+    }
+    id
+}
+
+pub(crate) fn document(limits: &Limits) -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for (method, path, summary) in ROUTES {
+        paths.insert(
+            (*path).to_owned(),
+            json!({method.to_ascii_lowercase(): operation(method, path, summary, limits)}),
+        );
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Triad",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Signed readings in, finality, verdicts and receipts out. 201 means final and on disk.",
+            "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {"schemas": schemas::all()},
+    })
+}
+
+pub(crate) async fn get(State(api): State<Api>) -> Response {
+    Json(document(&api.config.limits)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                if let Some(Value::String(target)) = members.get("$ref") {
+                    found.push(target.clone());
+                }
+                members.values().for_each(|v| references(v, found));
+            }
+            Value::Array(items) => items.iter().for_each(|v| references(v, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_ids_are_unique() {
+        let document = document(&Limits::default());
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > 20);
+        for target in found {
+            let pointer = target.strip_prefix('#').expect("a local reference");
+            assert!(document.pointer(pointer).is_some(), "{target}");
+        }
+        let mut ids: Vec<_> = ROUTES.iter().map(|(method, path, _)| operation_id(method, path)).collect();
+        let count = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "{ids:?}");
+        assert_eq!(document["paths"].as_object().map(Map::len), Some(ROUTES.len()));
+    }
+}

@@ -1,0 +1,10 @@
+//! The door over a real chain (without a consensus engine), through a real HTTP client or a bare socket.
+
+mod common;
+mod devices;
+mod endurance;
+mod manners;
+mod reads;
+mod refusals;
+mod schema;
+mod submit;
