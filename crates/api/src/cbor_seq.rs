@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn items_are_found() {
         assert_eq!(split(&[], 9), Ok(vec![]));
-        assert_eq!(split(&[0x01], 9), Ok(vec![0..1]));
+        assert_eq!(split(&[0x01, 0x02], 9), Ok(vec![0..1, 1..2]));
         assert_eq!(split(&[0x82, 1, 2, 0xd2, 0x84, 0x40, 0xa0, 0x40, 0x40], 9), Ok(vec![0..3, 3..9]));
         assert_eq!(split(&[0x01, 0x82, 1], 9), Err(SplitError::NotCbor { index: 1, offset: 1 }));
         assert_eq!(

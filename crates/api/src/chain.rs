@@ -10,7 +10,6 @@ use triad_log::Checkpoint;
 use crate::params::{Path, Query};
 use crate::problem::Problem;
 use crate::state::Api;
-use crate::statements::FOR_EVER;
 use crate::time::rfc3339_ms;
 
 fn hex0x(bytes: impl AsRef<[u8]>) -> String {
@@ -70,7 +69,6 @@ pub(crate) async fn genesis(State(api): State<Api>, query: Query) -> Result<Resp
     let mut response = api.genesis.clone().into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, FOR_EVER);
     let name = HeaderValue::from_static("attachment; filename=\"genesis.json\"");
     headers.insert(header::CONTENT_DISPOSITION, name);
     Ok(response)

@@ -6,9 +6,30 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A connection's place among those that may be open. It lives as long as the socket, also after an upgrade.
+pub(crate) struct Slot {
+    _permit: OwnedSemaphorePermit,
+    connections: Gauge,
+}
+
+impl Slot {
+    pub fn new(permit: OwnedSemaphorePermit, connections: Gauge) -> Slot {
+        connections.inc();
+        Slot { _permit: permit, connections }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.connections.dec();
+    }
+}
 
 /// A TCP stream that fails with `TimedOut` when no byte went either way for `idle`.
 pub(crate) struct IdleGuard {
@@ -16,12 +37,13 @@ pub(crate) struct IdleGuard {
     idle: Duration,
     moved: Instant,
     alarm: Pin<Box<Sleep>>,
+    _slot: Slot,
 }
 
 impl IdleGuard {
-    pub fn new(stream: TcpStream, idle: Duration) -> IdleGuard {
+    pub fn new(stream: TcpStream, idle: Duration, slot: Slot) -> IdleGuard {
         let moved = Instant::now();
-        IdleGuard { stream, idle, moved, alarm: Box::pin(sleep_until(moved + idle)) }
+        IdleGuard { stream, idle, moved, alarm: Box::pin(sleep_until(moved + idle)), _slot: slot }
     }
 
     /// For an operation that has to wait: an error once it has waited too long.

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
+use triad_log::VerdictKind;
 
 use crate::config::Limits;
 use crate::problem::PROBLEM_JSON;
@@ -16,43 +17,53 @@ fn query(name: &str, kind: Value, what: &str) -> Value {
     json!({"name": name, "in": "query", "required": false, "schema": kind, "description": what})
 }
 
-fn path_parameter(name: &str) -> Value {
+fn path_parameter(path: &str, name: &str) -> Value {
+    let hex = |digits| json!({"type": "string", "pattern": format!("^0x[0-9a-fA-F]{{{digits}}}$")});
     let (schema, what) = match name {
-        "leaf" => (json!({"type": "integer", "minimum": 0}), "leaf index in the log"),
-        "height" => (json!({"type": "integer", "minimum": 0}), "block number"),
-        "name" => (json!({"type": "string"}), "resolved SenML name, percent-encoded"),
-        _ => (json!({"type": "string"}), "0x and hexadecimal digits"),
+        "leaf" => (whole(), "leaf index in the log"),
+        "height" => (whole(), "block number"),
+        "name" => (json!({"type": "string", "minLength": 1}), "resolved SenML name, percent-encoded"),
+        _ if path.starts_with("/v1/streams") => (hex(64), "stream id"),
+        _ => (hex(40), "device id"),
     };
     json!({"name": name, "in": "path", "required": true, "schema": schema, "description": what})
 }
 
+fn whole() -> Value {
+    json!({"type": "integer", "minimum": 0, "maximum": u64::MAX})
+}
+
+fn page(limits: &Limits, cursor: &str) -> [Value; 2] {
+    let limit =
+        json!({"type": "integer", "minimum": 1, "maximum": limits.max_page, "default": limits.default_page});
+    let after = json!({"type": "string", "pattern": cursor});
+    [query("limit", limit, "rows of a page"), query("after", after, "the `next` of the page before")]
+}
+
 fn parameters(path: &str, limits: &Limits) -> Vec<Value> {
     let in_path = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let mut all: Vec<Value> = in_path.map(path_parameter).collect();
-    let (text, whole) = (json!({"type": "string"}), json!({"type": "integer", "minimum": 0}));
-    let page = [
-        query(
-            "limit",
-            json!({"type": "integer", "minimum": 1, "maximum": limits.max_page, "default": limits.default_page}),
-            "rows of a page",
-        ),
-        query("after", text.clone(), "the `next` of the page before"),
-    ];
+    let mut all: Vec<Value> = in_path.map(|name| path_parameter(path, name)).collect();
     match path.rsplit('/').next() {
         Some("readings") => {
-            let time = "RFC 3339, or milliseconds since 1970";
-            all.push(query("from", text.clone(), &format!("first time: {time}")));
-            all.push(query("to", text, &format!("first time that is too late: {time}")));
-            all.extend(page);
+            let time = || json!({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "integer"}]});
+            let words = "RFC 3339, or milliseconds since 1970";
+            all.push(query("from", time(), &format!("first time: {words}")));
+            all.push(query("to", time(), &format!("first time that is too late: {words}")));
+            all.extend(page(limits, "^-?[0-9]{1,18}\\.[0-9]{1,18}\\.[0-9]{1,18}$"));
         }
         Some("verdicts") => {
-            all.push(query("from_height", whole.clone(), "first block"));
-            all.push(query("to_height", whole.clone(), "last block"));
-            all.push(query("kind", text, "kinds, separated by commas; a filtered page may be short"));
-            all.push(query("model", whole, "model id"));
-            all.extend(page);
+            let names: Vec<&str> = VerdictKind::ALL.into_iter().map(VerdictKind::name).collect();
+            let kinds = json!({"type": "array", "minItems": 1, "items": {"enum": names}});
+            let mut kinds = query("kind", kinds, "kinds, separated by commas; a filtered page may be short");
+            kinds["style"] = "form".into();
+            kinds["explode"] = false.into();
+            all.push(query("from_height", whole(), "first block"));
+            all.push(query("to_height", whole(), "last block"));
+            all.push(kinds);
+            all.push(query("model", whole(), "model id"));
+            all.extend(page(limits, "^[0-9]{1,18}\\.[0-9]{1,18}$"));
         }
-        Some("devices") => all.extend(page),
+        Some("devices") => all.extend(page(limits, "^0x[0-9a-fA-F]{40}$")),
         _ => {}
     }
     all

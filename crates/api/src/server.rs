@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::config::{ApiConfig, Backend};
-use crate::guard::IdleGuard;
+use crate::guard::{IdleGuard, Slot};
 use crate::problem::{PROBLEM_JSON, Problem};
 use crate::routes;
 use crate::state::Api;
@@ -88,7 +88,8 @@ async fn accept(api: Api, listener: TcpListener, shutdown: Shutdown) {
             },
         };
         match slots.clone().try_acquire_owned() {
-            Ok(slot) => {
+            Ok(permit) => {
+                let slot = Slot::new(permit, api.metrics.connections.clone());
                 tokio::spawn(connection(api.clone(), router.clone(), stream, shutdown.clone(), slot));
             }
             Err(_) => {
@@ -99,7 +100,7 @@ async fn accept(api: Api, listener: TcpListener, shutdown: Shutdown) {
             }
         }
     }
-    // Every connection holds a slot until its end.
+    // Every socket holds a slot until its end.
     let all = u32::try_from(most).unwrap_or(u32::MAX);
     let patience = api.config.limits.drain_timeout + Duration::from_secs(1);
     if tokio::time::timeout(patience, slots.acquire_many(all)).await.is_err() {
@@ -107,18 +108,11 @@ async fn accept(api: Api, listener: TcpListener, shutdown: Shutdown) {
     }
 }
 
-async fn connection(
-    api: Api,
-    router: axum::Router,
-    stream: TcpStream,
-    shutdown: Shutdown,
-    _slot: OwnedSemaphorePermit,
-) {
+async fn connection(api: Api, router: axum::Router, stream: TcpStream, shutdown: Shutdown, slot: Slot) {
     let limits = &api.config.limits;
-    api.metrics.connections.inc();
     // Answers are small and waited for. Where the option cannot be set they are merely slower.
     let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(IdleGuard::new(stream, limits.idle_timeout));
+    let io = TokioIo::new(IdleGuard::new(stream, limits.idle_timeout, slot));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
@@ -137,7 +131,6 @@ async fn connection(
     if let Err(error) = outcome {
         tracing::debug!(%error, "an HTTP connection ended badly");
     }
-    api.metrics.connections.dec();
 }
 
 /// One answer to a client for whom there is no room.
@@ -152,7 +145,9 @@ async fn refuse(mut stream: TcpStream, most: usize, _slot: OwnedSemaphorePermit)
     let told = async {
         // Clients take an answer that precedes their request for a broken one.
         let mut sink = [0; 4096];
-        stream.read(&mut sink).await?;
+        if stream.read(&mut sink).await? == 0 {
+            return Ok(());
+        }
         stream.write_all(answer.as_bytes()).await?;
         stream.shutdown().await?;
         // Closing with unread bytes would reset the connection before the client has read the answer.

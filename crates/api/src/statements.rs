@@ -24,8 +24,6 @@ use crate::verdicts::VerdictView;
 
 pub(crate) const COSE: &str = "application/cose; cose-type=\"cose-sign1\"";
 pub(crate) const RECEIPT: &str = "application/vnd.triad.receipt+cbor";
-/// What is final never changes.
-pub(crate) const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// A sequence number; `number` may exceed 2^53, its two halves never do.
 #[derive(Debug, Serialize)]
@@ -203,7 +201,6 @@ pub(crate) async fn get(
         ([(header::CONTENT_TYPE, COSE)], stored.statement.bytes().clone()).into_response()
     };
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
-    response.headers_mut().insert(header::CACHE_CONTROL, FOR_EVER);
     Ok(response)
 }
 

@@ -36,7 +36,12 @@ impl Door {
             let _ = stopped.await;
         };
         let server = triad_api::serve(config, backend, shutdown).await.unwrap();
-        let client = Client::builder().timeout(Duration::from_secs(60)).no_proxy().build().unwrap();
+        let client = Client::builder()
+            .timeout(Duration::from_secs(60))
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .build()
+            .unwrap();
         Door { base: format!("http://{}", server.address), server, client, _stop: stop }
     }
 

@@ -28,7 +28,7 @@ fn hex_pattern(pattern: &str, text: &str) -> bool {
     let digits = text.strip_prefix("0x").unwrap_or("x");
     let hex = digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let length = pattern.strip_prefix("^0x[0-9a-f]{").and_then(|rest| rest.strip_suffix("}$"));
-    hex && length.map_or(digits.len() % 2 == 0, |n| n.parse() == Ok(digits.len()))
+    hex && length.map_or(digits.len().is_multiple_of(2), |n| n.parse() == Ok(digits.len()))
 }
 
 pub fn validate(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
