@@ -332,7 +332,8 @@ impl Reader {
 
     /// Height and position of a final transaction.
     pub fn eth_transaction(&self, hash: &B256) -> Result<Option<(u64, u32)>, ChainError> {
-        self.ledger.0.store.eth_tx(hash)
+        // The store has a block a moment before the tip moves.
+        Ok(self.ledger.0.store.eth_tx(hash)?.filter(|(height, _)| *height <= self.height()))
     }
 
     pub fn pending_transaction(&self, hash: &B256) -> Option<Arc<RecoveredTx>> {
