@@ -73,7 +73,8 @@ fn transfers_a_second() {
             assert!(executor.transaction(tx).unwrap().success);
         }
         let executed = start.elapsed();
-        let (state_root, _) = state_changes(&executor.evm.ctx.journaled_state.database, &chain.head).unwrap();
+        let (state_root, _) =
+            finish::state_changes(&executor.evm.ctx.journaled_state.database, &chain.head).unwrap();
         let rooted = start.elapsed();
         let block = executor.finish().unwrap();
         let finished = start.elapsed() - (rooted - executed);

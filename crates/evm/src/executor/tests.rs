@@ -4,7 +4,7 @@ use crate::testing::*;
 use crate::{EmptyApp, GenesisAccount};
 use alloy_consensus::{TxEip1559, TxEip2930, TxEip7702, TxLegacy};
 use alloy_eips::eip7702::Authorization;
-use alloy_primitives::address;
+use alloy_primitives::{address, keccak256};
 
 const TOKEN: Address = address!("0x0000000000000000000000000000000000007000");
 const RECORDER: Address = address!("0x0000000000000000000000000000000000007001");

@@ -1,0 +1,111 @@
+//! The end of a block: its roots, its header, and what it changed.
+
+use super::{EvmBlock, Executor};
+use crate::db::BlockDb;
+use crate::env::BlockContext;
+use crate::state::{Account, StateChanges, StateError};
+use crate::trie::{self, TrieChange};
+use alloy_consensus::Header;
+use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS};
+use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
+use alloy_primitives::{B256, Bloom, keccak256};
+use alloy_trie::root::ordered_trie_root_with_encoder;
+
+/// From this many transactions on, their roots are computed beside the state root, on a thread of their own.
+const PARALLEL_ROOTS: usize = 64;
+
+impl Executor<'_> {
+    /// Ends the block: computes its roots, its header and what it changed.
+    pub fn finish(self) -> Result<EvmBlock, StateError> {
+        let Executor { evm, ctx, gas_used, transactions, receipts } = self;
+        let db = &evm.ctx.journaled_state.database;
+        let receipts_root = || ordered_trie_root_with_encoder(&receipts, |r, out| r.encode_2718(out));
+        let transactions_root =
+            || ordered_trie_root_with_encoder(&transactions, |tx, out| tx.encode_2718(out));
+        let (transactions_root, receipts_root, state) = if transactions.len() < PARALLEL_ROOTS {
+            (transactions_root(), receipts_root(), state_changes(db, &ctx))
+        } else {
+            std::thread::scope(|scope| {
+                let lists = scope.spawn(|| (transactions_root(), receipts_root()));
+                let state = state_changes(db, &ctx);
+                let (transactions, receipts) = lists
+                    .join()
+                    .map_err(|_| StateError::Rule("computing the transaction roots panicked".to_owned()))?;
+                Ok::<_, StateError>((transactions, receipts, state))
+            })?
+        };
+        let (state_root, mut changes) = state?;
+        let mut logs_bloom = Bloom::ZERO;
+        for receipt in &receipts {
+            logs_bloom.accrue_bloom(&receipt.bloom);
+        }
+        let header = Header {
+            parent_hash: ctx.parent_hash,
+            ommers_hash: EMPTY_OMMER_ROOT_HASH,
+            beneficiary: ctx.beneficiary,
+            state_root,
+            transactions_root,
+            receipts_root,
+            logs_bloom,
+            number: ctx.number,
+            gas_limit: ctx.gas_limit,
+            gas_used,
+            timestamp: ctx.timestamp,
+            mix_hash: ctx.prev_randao,
+            base_fee_per_gas: Some(ctx.base_fee),
+            withdrawals_root: Some(EMPTY_WITHDRAWALS),
+            blob_gas_used: Some(0),
+            excess_blob_gas: Some(0),
+            parent_beacon_block_root: Some(B256::ZERO),
+            requests_hash: Some(EMPTY_REQUESTS_HASH),
+            ..Header::default()
+        };
+        let hash = header.hash_slow();
+        changes.block_hashes.insert(ctx.number, hash);
+        Ok(EvmBlock { header, hash, transactions, receipts, changes })
+    }
+}
+
+/// The block's changes and the state root after them.
+pub(super) fn state_changes(
+    db: &BlockDb<'_>,
+    ctx: &BlockContext,
+) -> Result<(B256, StateChanges), StateError> {
+    let view = db.view();
+    let mut changes = StateChanges::default();
+    let mut account_changes = Vec::new();
+    let mut slots = Vec::new();
+    for (address, cached) in &db.accounts {
+        if !cached.touched {
+            continue;
+        }
+        let key = keccak256(address);
+        let mut storage_root = cached.original.unwrap_or_default().storage_root;
+        slots.clear();
+        for (slot, values) in &cached.slots {
+            if values.value != values.original {
+                changes.storage.insert((*address, *slot), values.value);
+                slots.push(TrieChange::storage(slot, &values.value));
+            }
+        }
+        if !slots.is_empty() {
+            storage_root = trie::update(view, Some(key), storage_root, &mut slots, &mut changes.nodes)?;
+        }
+        let account = cached.info.as_ref().map(|info| Account {
+            nonce: info.nonce,
+            balance: info.balance,
+            code_hash: info.code_hash,
+            storage_root,
+        });
+        if account.is_none() && storage_root != alloy_trie::EMPTY_ROOT_HASH {
+            return Err(StateError::Rule(format!("account {address} vanished but left storage behind")));
+        }
+        if account != cached.original {
+            account_changes.push(TrieChange::account(key, account.as_ref()));
+            changes.accounts.insert(*address, account);
+        }
+    }
+    changes.code.clone_from(&db.new_code);
+    let root = trie::update(view, None, ctx.parent_state_root, &mut account_changes, &mut changes.nodes)?;
+    Ok((root, changes))
+}
