@@ -26,10 +26,6 @@ impl Writer {
         debug_assert!(value.is_finite());
         self.u64(value.to_bits());
     }
-    pub(crate) fn f32(&mut self, value: f32) {
-        debug_assert!(value.is_finite());
-        self.u32(value.to_bits());
-    }
 }
 
 /// Takes the fields of a state in the order in which they were written.
@@ -67,11 +63,6 @@ impl Reader<'_> {
     /// A finite number; NaN and infinities are never written, so they are never read.
     pub(crate) fn f64(&mut self) -> Result<f64, StateError> {
         let value = f64::from_bits(self.u64()?);
-        if value.is_finite() { Ok(value) } else { Err(StateError::Impossible("number")) }
-    }
-    /// As [`Reader::f64`], single precision.
-    pub(crate) fn f32(&mut self) -> Result<f32, StateError> {
-        let value = f32::from_bits(self.u32()?);
         if value.is_finite() { Ok(value) } else { Err(StateError::Impossible("number")) }
     }
     pub(crate) fn end(self) -> Result<(), StateError> {

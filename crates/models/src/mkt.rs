@@ -78,7 +78,7 @@ impl TemperatureUnit {
         }
     }
 
-    fn from_kelvin(self, kelvin: f64) -> f64 {
+    fn of_kelvin(self, kelvin: f64) -> f64 {
         match self {
             Self::Celsius => kelvin - 273.15,
             Self::Fahrenheit => kelvin * 9.0 / 5.0 - 459.67,
@@ -158,7 +158,7 @@ impl MktState {
         let kelvin = spec.unit.to_kelvin(value);
         let index = time_us.div_euclid(spec.bucket_ms() as i64 * 1_000);
         let oldest = index.saturating_sub(spec.bucket_count());
-        self.buckets.retain(|bucket| bucket.index > oldest);
+        self.buckets.retain(|bucket| bucket.index > oldest && bucket.index <= index);
         // Nothing is colder than absolute zero: such a reading is a fault of the sensor and no temperature.
         if kelvin > 0.0 && kelvin.is_finite() {
             if self.buckets.is_empty() {
@@ -186,11 +186,7 @@ impl MktState {
             return None;
         }
         let kinetic = ACTIVATION / -libm::log(mean);
-        Some(spec.unit.from_kelvin(if kinetic.is_finite() && kinetic > 0.0 {
-            kinetic
-        } else {
-            f64::MAX / 4.0
-        }))
+        Some(spec.unit.of_kelvin(if kinetic.is_finite() && kinetic > 0.0 { kinetic } else { f64::MAX / 4.0 }))
     }
 
     pub(crate) fn encode(&self, writer: &mut Writer) {
@@ -215,7 +211,7 @@ impl MktState {
                 newest.checked_sub(i64::from(reader.u8()?)).ok_or(StateError::Impossible("bucket"))?;
             let bucket = Bucket { index, sum: reader.f64()?, count: reader.u32()? };
             let in_order = buckets.last().is_none_or(|last| last.index < index);
-            if !in_order || bucket.sum < 0.0 || bucket.count == 0 {
+            if !in_order || bucket.count == 0 || !(0.0..=f64::from(bucket.count)).contains(&bucket.sum) {
                 return Err(StateError::Impossible("bucket"));
             }
             buckets.push(bucket);

@@ -77,7 +77,7 @@ impl Params {
         let value = match self.0.remove(key) {
             None => return Ok(None),
             Some(Param::Integer(value)) => Some(value),
-            Some(Param::Number(value)) if value >= 0.0 && value < EXACT && (value as u64) as f64 == value => {
+            Some(Param::Number(value)) if (0.0..EXACT).contains(&value) && libm::trunc(value) == value => {
                 Some(value as u64)
             }
             Some(_) => None,

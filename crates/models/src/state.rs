@@ -158,7 +158,7 @@ impl State {
             state.inner = match spec {
                 Spec::Range(spec) => Inner::Range(RangeState::decode(spec, &mut reader)?),
                 Spec::Silence(_) => Inner::Silence(SilenceState::decode(&mut reader)?),
-                Spec::Anomaly(spec) => Inner::Anomaly(AnomalyState::decode(spec, &mut reader)?),
+                Spec::Anomaly(_) => Inner::Anomaly(AnomalyState::decode(&mut reader)?),
             };
         }
         reader.end()?;

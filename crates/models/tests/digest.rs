@@ -1,0 +1,177 @@
+//! Every machine, build and optimisation level gives the same judgements and states, to the last bit.
+//!
+//! The constants were made on x86-64 with the debug profile. A change of them is a change of consensus.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::P::{I, N, T};
+use sha2::{Digest, Sha256};
+use triad_models::{Input, Spec, State};
+
+fn specs() -> Vec<Spec> {
+    let hour = 3_600_000;
+    vec![
+        common::spec(
+            "range",
+            &[
+                ("low", N(68.0)),
+                ("high", N(77.0)),
+                ("allowed_low", N(59.0)),
+                ("allowed_high", N(86.0)),
+                ("max_outside_ms", I(24 * hour)),
+                ("mkt_limit", N(72.5)),
+                ("unit", T("Far")),
+            ],
+        ),
+        common::spec("silence", &[("interval_ms", I(hour))]),
+        common::spec("anomaly", &[]),
+        common::spec("anomaly", &[("low", N(0.0)), ("high", N(120.0))]),
+    ]
+}
+
+/// SHA-256 over everything that each model says of the series and, at times, over its state.
+fn digest(series: &[Input]) -> String {
+    let mut hasher = Sha256::new();
+    for spec in specs() {
+        hasher.update(spec.content_hash());
+        let mut state = State::new(&spec);
+        for (at, &input) in series.iter().enumerate() {
+            if let Some(judgement) = state.on_deadline(&spec, input.block_time_ms.saturating_sub(1)) {
+                hasher.update([judgement.kind.as_u8()]);
+                hasher.update(judgement.reason.as_bytes());
+            }
+            let judgement = state.step(&spec, input);
+            hasher.update([judgement.kind.as_u8()]);
+            hasher.update(judgement.score_ppm.to_be_bytes());
+            hasher.update(judgement.reason.as_bytes());
+            if at % 97 == 0 {
+                hasher.update(state.encode());
+            }
+        }
+        hasher.update(state.encode());
+    }
+    hex::encode(hasher.finalize())
+}
+
+/// Half-hourly readings: a daily hill, noise of an xorshift generator, gaps, spikes, a stuck stretch, a drift.
+fn synthetic() -> Vec<Input> {
+    let (mut seed, mut time_ms) = (0x9e37_79b9_7f4a_7c15_u64, 1_700_000_000_000_u64);
+    let mut noise = || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
+    };
+    (0..6_000)
+        .map(|step| {
+            time_ms += if step % 701 == 700 { 14_400_000 } else { 1_800_000 };
+            let hour = (time_ms / 1_800_000 % 48) as f64 / 2.0;
+            let hill = if hour < 12.0 { hour } else { 24.0 - hour };
+            let value = match step {
+                2_000..2_200 => 71.25,
+                3_333 => 99.0 + noise(),
+                4_500.. => 70.0 + hill / 2.0 + noise() + (step - 4_500) as f64 / 150.0,
+                _ => 68.0 + hill / 2.0 + 3.0 * noise() * noise() * noise(),
+            };
+            Input { time_us: time_ms as i64 * 1_000, value, block_time_ms: time_ms + 40 }
+        })
+        .collect()
+}
+
+#[test]
+fn a_synthetic_series_is_judged_alike_everywhere() {
+    assert_eq!(digest(&synthetic()), "7786af652fc5a5f364761e5093e9175716a5019ec46430ea48b9d506240f2b93");
+}
+
+#[test]
+fn the_shipped_temperature_record_is_judged_alike_everywhere() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../triad/data/nab/ambient_temperature_system_failure.csv");
+    assert_eq!(digest(&read(&path)), "b1ef1b0211ec4526040b5668512e873cbbc731a0794fc4ea4291abcd2b295aba");
+}
+
+/// The main job shows this: at least one of the two labelled failures is found, with at most three false alarms.
+#[test]
+fn the_labelled_failures_of_the_shipped_record_are_found_with_few_false_alarms() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../triad/data/nab");
+    let labels = std::fs::read_to_string(folder.join("windows.json")).unwrap();
+    let labels: std::collections::BTreeMap<String, Vec<[String; 2]>> = serde_json::from_str(&labels).unwrap();
+    let windows: Vec<_> =
+        labels.values().flatten().map(|[a, b]| (microseconds(a), microseconds(b))).collect();
+    let series = read(&folder.join("ambient_temperature_system_failure.csv"));
+    let spec = Spec::decode("anomaly", &[]).unwrap();
+    let mut state = State::new(&spec);
+    let alarms: Vec<i64> = series
+        .iter()
+        .filter(|&&input| state.step(&spec, input).kind.name() == "anomaly")
+        .map(|input| input.time_us)
+        .collect();
+    let inside = |time: i64, &(from, to): &(i64, i64)| (from..=to).contains(&time);
+    let found = windows.iter().filter(|window| alarms.iter().any(|&time| inside(time, window))).count();
+    let false_alarms =
+        alarms.iter().filter(|&&time| !windows.iter().any(|window| inside(time, window))).count();
+    assert_eq!((windows.len(), found), (2, 2));
+    assert!(false_alarms <= 3, "{false_alarms}");
+}
+
+/// Every file of the public benchmark through the default detector.
+#[test]
+fn the_public_benchmark_is_judged_alike_everywhere() {
+    let shared = std::env::var_os("TRIAD_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+    let folder = shared.join("data/nab/data");
+    if !folder.is_dir() {
+        assert!(std::env::var("CI_REQUIRE_DATA").as_deref() != Ok("1"), "no {}", folder.display());
+        println!("SKIPPED: judgements over the NAB files (shared data not found)");
+        return;
+    }
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .unwrap()
+        .flat_map(|category| std::fs::read_dir(category.unwrap().path()).unwrap())
+        .map(|file| file.unwrap().path())
+        .collect();
+    files.sort();
+    let spec = Spec::decode("anomaly", &[]).unwrap();
+    let mut hasher = Sha256::new();
+    for file in files {
+        let mut state = State::new(&spec);
+        for input in read(&file) {
+            let judgement = state.step(&spec, input);
+            hasher.update([judgement.kind.as_u8()]);
+            hasher.update(judgement.score_ppm.to_be_bytes());
+            hasher.update(judgement.reason.as_bytes());
+        }
+        hasher.update(state.encode());
+    }
+    assert_eq!(
+        hex::encode(hasher.finalize()),
+        "e257aa3f02f1a2b8e81ec183b804fe6e38bf1cf89e17bd904b3b574b9c16aa25"
+    );
+}
+
+fn read(path: &Path) -> Vec<Input> {
+    csv::Reader::from_path(path)
+        .unwrap()
+        .records()
+        .map(|record| {
+            let record = record.unwrap();
+            let time_us = microseconds(&record[0]);
+            Input { time_us, value: record[1].parse().unwrap(), block_time_ms: (time_us / 1_000) as u64 }
+        })
+        .collect()
+}
+
+/// `YYYY-MM-DD HH:MM:SS` as microseconds since the epoch; years of this century only.
+fn microseconds(text: &str) -> i64 {
+    let numbers: Vec<i64> = text.split(['-', ' ', ':', '.']).map(|part| part.parse().unwrap()).collect();
+    let leap = |year: i64| year % 4 == 0;
+    let lengths = [31, if leap(numbers[0]) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let days = 10_957
+        + (2_000..numbers[0]).map(|year| if leap(year) { 366 } else { 365 }).sum::<i64>()
+        + lengths[..numbers[1] as usize - 1].iter().sum::<i64>()
+        + numbers[2]
+        - 1;
+    (((days * 24 + numbers[3]) * 60 + numbers[4]) * 60 + numbers[5]) * 1_000_000
+}
