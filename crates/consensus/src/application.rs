@@ -13,10 +13,10 @@ use crate::block::{Block, Header};
 /// must not block a worker thread for long (there are two). `propose`, `verify` and `adopt` may be dropped at any await:
 /// take work out of a queue in `finalized`, never in `propose`.
 ///
-/// The `parent` of all three is either the last final block, or one that this process knows: it came out of `propose`, or
-/// went through `verify` or `adopt` with `true`. So the ledger needs state for those only, and may drop it for a final
-/// block's siblings and their descendants: a request still under way on one of these is about to be dropped, and any
-/// answer to it will do.
+/// Blocks are only built on, verified on or adopted on a parent for which [`knows`](Self::knows) is true. So the ledger needs
+/// state for the last final block and for blocks above it that came out of `propose` or went through `verify` or `adopt`
+/// in this process, and drops it for a final block's siblings and their descendants: a request still under way on one of
+/// these is about to be dropped, and any answer to it will do.
 pub trait Application: Clone + Send + Sync + 'static {
     /// The block of height 0. It must be the same at every start.
     fn genesis(&self) -> Block;
@@ -36,15 +36,18 @@ pub trait Application: Clone + Send + Sync + 'static {
     /// false) while the answer may still change, such as when the block's time is ahead of the clock: false is for ever.
     fn verify(&self, parent: Block, block: Block, leader: u32) -> impl Future<Output = bool> + Send;
 
-    /// Executes `block`, which a quorum certified but this process has not seen: it restarted since, or was too late to
-    /// vote. Others will be built on it before it is final. No question of leader or clock: the quorum settled those. False
-    /// (it does not execute here as it did there) stops consensus.
-    fn adopt(&self, parent: Block, block: Block) -> impl Future<Output = bool> + Send;
+    /// Whether this block's state is at hand, so that a child can be built on it. Always true for the last final block.
+    fn knows(&self, digest: &[u8; 32]) -> bool;
+
+    /// Executes `ancestor`, which a quorum certified but whose state is not at hand: the process restarted since, or was too
+    /// late to vote. Its parent is known; others will be built on it before it is final. No question of leader or clock:
+    /// the quorum settled those. False (it does not execute here as it did there) stops consensus.
+    fn adopt(&self, ancestor: Block) -> impl Future<Output = bool> + Send;
 
     /// Commits `block` durably before returning. Called in order of height, once a height, from 1; after a crash the last
     /// one may come again, so it must be idempotent. The block may be one that this process never verified (it caught up).
-    /// `certificate` is the encoded finalization of exactly this height, if
-    /// this node has one (it may have caught up through a descendant's). An error stops consensus.
+    /// `certificate` is the encoded finalization of exactly this height, if this node has one (it may have caught up through
+    /// a descendant's). An error stops consensus.
     fn finalized(
         &self,
         block: Block,

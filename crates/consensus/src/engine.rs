@@ -316,7 +316,7 @@ impl<A: Application> Setup<A> {
             },
             marshal: mailbox.clone(),
             shared: shared.clone(),
-            known: Arc::default(),
+            adopting: Arc::default(),
         };
         let inline = Inline::new(context.child("application"), proposer, mailbox, epocher);
         let reporter = Witness::new(

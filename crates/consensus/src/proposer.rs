@@ -15,7 +15,7 @@
 //! killed after certification and before the commit, or a quorum certified the block without this node. Then the chain of
 //! unknown ancestors is handed to the ledger first, oldest first ([`Proposer::introduce`]).
 
-use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use commonware_consensus::{
     Application as ConsensusApplication, Heightable as _, marshal::ancestry::Ancestry,
@@ -56,56 +56,43 @@ pub(crate) struct Proposer<A> {
     pub(crate) rules: Rules,
     pub(crate) marshal: Mailbox,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) known: Arc<Mutex<Known>>,
-}
-
-/// Blocks above the last final one that the ledger has executed in this process. Bounded by pruning at the final height;
-/// a view adds at most one.
-#[derive(Debug, Default)]
-pub(crate) struct Known(BTreeMap<[u8; 32], u64>);
-
-impl Known {
-    fn insert(&mut self, block: &Block, final_height: u64) {
-        self.0.retain(|_, height| *height > final_height);
-        self.0.insert(block.digest, block.height);
-    }
+    pub(crate) adopting: Arc<Mutex<()>>,
 }
 
 impl<A: Application> Proposer<A> {
     /// Makes sure that the ledger can build on `block`, whose ancestors `ancestry` yields, newest first. Pending for ever
-    /// if they are not to be had.
+    /// if they are not to be had, or if the chain went another way: consensus drops the request then.
     async fn introduce(&self, block: &Block, ancestry: &mut impl Ancestry<Block>) {
-        let mut known = self.known.lock().await;
-        let mut chain = vec![block.clone()];
-        loop {
-            let oldest = chain.last().expect("it starts with one block and only grows");
-            if oldest.height <= self.app.final_height() || known.0.contains_key(&oldest.digest) {
-                break;
-            }
-            let Some(parent) = ancestry.next().await else {
-                drop(known);
-                return std::future::pending().await;
-            };
-            chain.push(parent.inner().clone());
+        if self.app.knows(&block.digest) {
+            return;
         }
-        let mut parent = chain.pop().expect("it starts with one block and only grows");
-        while let Some(block) = chain.pop() {
+        if !self.adopt_unknown(block, ancestry).await {
+            std::future::pending().await
+        }
+    }
+
+    async fn adopt_unknown(&self, block: &Block, ancestry: &mut impl Ancestry<Block>) -> bool {
+        // Proposing and verifying may want the same ancestors at once.
+        let _turn = self.adopting.lock().await;
+        let mut unknown = Vec::new();
+        let mut oldest = block.clone();
+        while oldest.height > self.app.final_height() && !self.app.knows(&oldest.digest) {
+            let Some(parent) = ancestry.next().await else { return false };
+            unknown.push(std::mem::replace(&mut oldest, parent.inner().clone()));
+        }
+        let mut parent = oldest;
+        while let Some(block) = unknown.pop() {
             tracing::debug!(height = block.height, "adopting a certified block");
-            if !self.app.adopt(parent, block.clone()).await {
-                if block.height <= self.app.final_height() {
-                    // Another block became final at this height meanwhile; the request is about to be dropped.
-                    drop(known);
-                    return std::future::pending().await;
+            if !self.app.adopt(block.clone()).await {
+                if self.app.knows(&parent.digest) {
+                    let what = format!("{block:?} is certified but does not execute here");
+                    self.shared.fail(ConsensusError::Contract(what));
                 }
-                self.shared.fail(ConsensusError::Contract(format!(
-                    "{block:?} is certified but does not execute here"
-                )));
-                drop(known);
-                return std::future::pending().await;
+                return false;
             }
-            known.insert(&block, self.app.final_height());
             parent = block;
         }
+        true
     }
 
     /// Waits until a block is due on `parent` and builds it.
@@ -159,7 +146,7 @@ impl<A: Application> Proposer<A> {
                 format!("{block:?} is larger than {} bytes", self.rules.max_block_bytes)
             }
             // A request on a parent that lost to another block is about to be dropped; any answer will do.
-            None if must && parent.height > self.app.final_height() => {
+            None if must && self.app.knows(&parent.digest) => {
                 format!("no block on {parent:?} although one was demanded")
             }
             _ => return block,
@@ -190,7 +177,6 @@ where
         let (parent_view, _) = context.parent;
         let view_gap = context.round.view().get().saturating_sub(parent_view.get());
         let block = self.build(&clock, &parent, view_gap).await;
-        self.known.lock().await.insert(&block, self.app.final_height());
         let block = Digested::precomputed(block.clone(), sha256::Digest::from(block.digest));
         if self.rules.durable_before_vote && !self.marshal.verified(context.round, block.clone()).await {
             return None;
@@ -215,10 +201,6 @@ where
         self.shared.saw(block.height().get(), clock.current());
         let (parent, block) = (parent.inner().clone(), block.inner().clone());
         self.introduce(&parent, &mut ancestry).await;
-        let valid = self.app.verify(parent, block.clone(), leader).await;
-        if valid {
-            self.known.lock().await.insert(&block, self.app.final_height());
-        }
-        valid
+        self.app.verify(parent, block, leader).await
     }
 }

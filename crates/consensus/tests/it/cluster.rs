@@ -9,6 +9,7 @@ use std::{
 use triad_consensus::{Config, Handle, Network, public_key, start};
 
 use crate::{
+    check_certificates,
     ledger::{Ledger, Options},
     log, runtime, soon,
 };
@@ -82,6 +83,8 @@ fn four_validators_agree_and_survive_one_down() {
                 assert_eq!(ledger.digest(height), self::digest(&validators, height), "height {height}");
             }
         }
+        let keys: Vec<_> = cluster.keys.iter().map(|(_, public, _)| *public).collect();
+        check_certificates(&ledger(&validators, 0), b"triad-cluster", &keys);
         for validator in validators.into_iter().flatten() {
             soon("the stop", validator.0.shutdown()).await.unwrap();
         }

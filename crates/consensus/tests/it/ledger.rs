@@ -161,6 +161,11 @@ impl Ledger {
         self.state().queue.len()
     }
 
+    /// What was submitted and is not final.
+    pub fn waiting(&self) -> HashSet<Bytes> {
+        self.state().queue.iter().cloned().collect()
+    }
+
     pub fn heights(&self) -> watch::Receiver<u64> {
         self.inner.height.subscribe()
     }
@@ -253,8 +258,18 @@ impl Application for Ledger {
         true
     }
 
-    async fn adopt(&self, parent: Block, block: Block) -> bool {
-        self.verify(parent, block, 0).await
+    fn knows(&self, digest: &[u8; 32]) -> bool {
+        let state = self.state();
+        state.digests.last() == Some(digest) || state.pending.contains_key(digest)
+    }
+
+    async fn adopt(&self, ancestor: Block) -> bool {
+        let Ok((_, items)) = parse(&ancestor.bytes) else { return false };
+        let known = self.knows(&ancestor.parent);
+        if known {
+            self.state().remember(&ancestor, items);
+        }
+        known
     }
 
     async fn finalized(&self, block: Block, certificate: Option<Bytes>) -> Result<(), String> {

@@ -8,6 +8,7 @@ mod solo;
 use std::{path::Path, time::Duration};
 
 use triad_consensus::{Config, public_key};
+use triad_log::{Certificate, Validators};
 
 /// A single validator's configuration with a fast heartbeat.
 fn solo(dir: &Path) -> Config {
@@ -34,4 +35,23 @@ fn log() {
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_test_writer()
         .try_init();
+}
+
+/// Checks every certificate the ledger was given with the verifier that receipts use.
+fn check_certificates(ledger: &ledger::Ledger, namespace: &[u8], keys: &[[u8; 32]]) {
+    let validators = Validators::new(keys.iter().copied()).unwrap();
+    let certificates = ledger.certificates();
+    assert!(!certificates.is_empty());
+    for (height, digest, bytes) in certificates {
+        let certificate = Certificate::decode(&bytes).unwrap();
+        assert_eq!(certificate.digest, digest, "height {height}");
+        assert_eq!(certificate.encode(), bytes, "height {height}");
+        let signers = certificate.verify(namespace, &validators).unwrap();
+        assert!(signers.len() >= validators.quorum());
+        assert!(certificate.verify(b"another chain", &validators).is_err());
+        let mut tampered = bytes.to_vec();
+        *tampered.last_mut().unwrap() ^= 1;
+        let tampered = Certificate::decode(&tampered);
+        assert!(tampered.is_err() || tampered.unwrap().verify(namespace, &validators).is_err());
+    }
 }

@@ -5,9 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use triad_consensus::{ConsensusError, public_key, start};
+use triad_consensus::{ConsensusError, Timeouts, public_key, start};
 
 use crate::{
+    check_certificates,
     ledger::{Ledger, Options, file_of, read},
     log, runtime, solo, soon,
 };
@@ -31,6 +32,7 @@ fn work_becomes_final_in_order_and_survives_a_restart() {
                 *ledger.heights().borrow() - ledger.certificates()[0].0 + 1,
                 "alone, each height has its own certificate"
             );
+            check_certificates(&ledger, b"triad-test", &[public_key(&[7; 32])]);
         }
     });
     let lines = read(&file_of(dir.path()));
@@ -252,5 +254,57 @@ fn final_blocks_and_the_journal_are_pruned() {
         let files = |folder: &str| fs::read_dir(dir.path().join("consensus").join(folder)).unwrap().count();
         assert!(files("simplex-0") < 40, "{} journal files", files("simplex-0"));
         assert!(files("archive-blocks-values") <= 4, "{} archive files", files("archive-blocks-values"));
+    });
+}
+
+#[test]
+fn many_views_without_a_block_end_in_an_empty_one() {
+    let dir = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let ledger = Ledger::open(dir.path(), Options::default());
+        let mut config = solo(dir.path());
+        config.heartbeat = Duration::from_secs(600);
+        config.timeouts = Some(Timeouts {
+            leader: Duration::from_millis(10),
+            certification: Duration::from_millis(15),
+            retry: Duration::from_secs(1),
+            skip: None,
+        });
+        let wal = dir.path().join("consensus/simplex-0");
+        let validator = start(config, ledger.clone()).unwrap();
+        let mut heights = ledger.heights();
+        let mut most = 0;
+        let reached = async {
+            while *heights.borrow_and_update() < 3 {
+                let _ = tokio::time::timeout(Duration::from_millis(50), heights.changed()).await;
+                most = most.max(fs::read_dir(&wal).map_or(0, Iterator::count));
+            }
+        };
+        soon("three empty blocks", reached).await;
+        validator.shutdown().await.unwrap();
+        assert!((60..120).contains(&most), "{most} journal files at once");
+    });
+}
+
+#[test]
+fn a_graceful_stop_under_load_loses_nothing_and_the_next_start_goes_on_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let mut slowest = Duration::ZERO;
+        for _ in 0..8 {
+            let ledger = Ledger::open(dir.path(), Options { items_a_block: 1, ..Options::default() });
+            for _ in 0..200 {
+                ledger.submit(rand::random::<[u8; 16]>().to_vec());
+            }
+            let before = *ledger.heights().borrow();
+            let begun = Instant::now();
+            let validator = start(solo(dir.path()), ledger.clone()).unwrap();
+            soon("blocks", ledger.reach(before + 3)).await;
+            slowest = slowest.max(begun.elapsed());
+            let begun = Instant::now();
+            validator.shutdown().await.unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(2), "the stop took {:?}", begun.elapsed());
+        }
+        assert!(slowest < Duration::from_secs(1), "going on took {slowest:?}");
     });
 }
