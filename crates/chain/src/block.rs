@@ -88,7 +88,7 @@ pub struct BlockHeader {
 }
 
 /// Splits a block and checks that its parts belong together, without decoding the body's items.
-pub fn header_of(bytes: &Bytes) -> Result<BlockHeader, BlockError> {
+pub fn header_of(bytes: &[u8]) -> Result<BlockHeader, BlockError> {
     let (checkpoint, _) = split(bytes)?;
     Ok(BlockHeader {
         digest: checkpoint.digest(),
@@ -97,7 +97,7 @@ pub fn header_of(bytes: &Bytes) -> Result<BlockHeader, BlockError> {
     })
 }
 
-fn split(bytes: &Bytes) -> Result<(Checkpoint, Bytes), BlockError> {
+fn split(bytes: &[u8]) -> Result<(Checkpoint, &[u8]), BlockError> {
     let shape = |e: minicbor::decode::Error| BlockError::Encoding(e.to_string());
     if bytes.len() > MAX_BLOCK_BYTES {
         return Err(BlockError::Limit("the block's size"));
@@ -107,15 +107,26 @@ fn split(bytes: &Bytes) -> Result<(Checkpoint, Bytes), BlockError> {
         return Err(BlockError::Encoding("not an array of two".into()));
     }
     let checkpoint_bytes = d.bytes().map_err(shape)?;
-    let body = bytes.slice_ref(d.bytes().map_err(shape)?);
-    if join(checkpoint_bytes, &body) != *bytes {
+    let body = d.bytes().map_err(shape)?;
+    if d.position() != bytes.len() || !is_join(checkpoint_bytes, body, bytes) {
         return Err(BlockError::Encoding("the block is not deterministic CBOR".into()));
     }
     let checkpoint = Checkpoint::decode(checkpoint_bytes).map_err(|e| BlockError::Encoding(e.to_string()))?;
-    if checkpoint.body_hash != body_hash(&body) {
+    if checkpoint.body_hash != body_hash(body) {
         return Err(BlockError::BodyHash);
     }
     Ok((checkpoint, body))
+}
+
+/// Whether `bytes` is [`join`] of its parts: their heads must be the shortest ones.
+fn is_join(checkpoint: &[u8], body: &[u8], bytes: &[u8]) -> bool {
+    let head = |len: usize| match len {
+        0..24 => 1,
+        24..0x100 => 2,
+        0x100..0x1_0000 => 3,
+        _ => 5,
+    };
+    bytes.len() == 1 + head(checkpoint.len()) + checkpoint.len() + head(body.len()) + body.len()
 }
 
 fn join(checkpoint: &[u8], body: &[u8]) -> Bytes {
@@ -137,7 +148,7 @@ impl Block {
 
     pub fn decode(bytes: Bytes) -> Result<Block, BlockError> {
         let (checkpoint, body_bytes) = split(&bytes)?;
-        let body = Body::decode(&body_bytes)?;
+        let body = Body::decode(&bytes.slice_ref(body_bytes))?;
         Ok(Block { digest: checkpoint.digest(), checkpoint, body, bytes })
     }
 

@@ -17,7 +17,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::{Limits, MqttConfig};
+use crate::config::MqttConfig;
 use crate::door::Door;
 use crate::metrics::{Metrics, TransportLabel};
 use crate::router::Router;

@@ -1,1 +1,83 @@
-fn main(){}
+//! `triad`: signed readings, judged by consensus, acted on by contracts, provable offline.
+
+mod client;
+mod commands;
+mod config;
+mod node;
+mod publisher;
+mod signer;
+mod timestamp;
+
+use clap::{Parser, Subcommand};
+
+/// Signed readings, judged by consensus, acted on by contracts, provable offline.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Begin with `triad demo`, then `triad node --dev` and examples/device.py."
+)]
+struct Cli {
+    /// What to log, as `level` or `target=level,…`.
+    #[arg(long, global = true, env = "TRIAD_LOG", default_value = "warn", value_name = "FILTER")]
+    log: String,
+    /// Log lines as JSON objects.
+    #[arg(long, global = true, env = "TRIAD_LOG_JSON")]
+    log_json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create keys and genesis of a new chain with one validator.
+    Init(commands::init::Args),
+    /// Run a node.
+    Node(commands::node::Args),
+    /// Make and show device keys.
+    #[command(subcommand)]
+    Key(commands::key::Command),
+    /// Register and manage devices.
+    Device(commands::device::Args),
+    /// Bind models to streams.
+    Model(commands::model::Args),
+    /// Replay a CSV file as a signed device.
+    Publish(commands::publish::Args),
+    /// Fetch receipts.
+    #[command(subcommand)]
+    Receipt(commands::receipt::Command),
+    /// Check a receipt offline, with nothing but the genesis file.
+    Verify(commands::verify::Args),
+    /// Re-execute a stored chain and reproduce every root and verdict.
+    Audit(commands::audit::Args),
+}
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_new(&cli.log)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if cli.log_json {
+        log.json().init()
+    } else {
+        log.init()
+    }
+    let done = match cli.command {
+        Command::Init(args) => commands::init::run(&args),
+        Command::Node(args) => commands::node::run(args),
+        Command::Key(command) => commands::key::run(&command),
+        Command::Device(args) => commands::device::run(args),
+        Command::Model(args) => commands::model::run(args),
+        Command::Publish(args) => commands::publish::run(args),
+        Command::Receipt(command) => commands::receipt::run(command),
+        Command::Verify(args) => commands::verify::run(&args),
+        Command::Audit(args) => commands::audit::run(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("triad: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

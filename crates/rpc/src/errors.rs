@@ -1,0 +1,48 @@
+//! Errors as Ethereum tools expect them.
+
+use alloy_primitives::Bytes;
+use jsonrpsee::types::ErrorObjectOwned;
+use triad_chain::{ChainError, TxRefusal};
+use triad_evm::CallError;
+
+/// EIP-1474: the server refuses.
+const SERVER: i32 = -32000;
+const INVALID_PARAMS: i32 = -32602;
+const INTERNAL: i32 = -32603;
+/// What geth answers to a reverted call; the data is the revert's.
+const REVERTED: i32 = 3;
+
+pub type Answer<T> = Result<T, ErrorObjectOwned>;
+
+pub fn invalid(message: impl Into<String>) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(INVALID_PARAMS, message.into(), None::<()>)
+}
+
+pub fn refused(message: impl Into<String>) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(SERVER, message.into(), None::<()>)
+}
+
+pub fn chain(error: ChainError) -> ErrorObjectOwned {
+    tracing::error!(%error, "a JSON-RPC request failed");
+    ErrorObjectOwned::owned(INTERNAL, "the node failed; its log says why", None::<()>)
+}
+
+pub fn transaction(refusal: &TxRefusal) -> ErrorObjectOwned {
+    refused(refusal.to_string())
+}
+
+pub fn reverted(output: &Bytes) -> ErrorObjectOwned {
+    let message = match alloy_sol_types::decode_revert_reason(output) {
+        Some(reason) => format!("execution reverted: {reason}"),
+        None => "execution reverted".to_owned(),
+    };
+    ErrorObjectOwned::owned(REVERTED, message, Some(output.to_string()))
+}
+
+pub fn call(error: CallError) -> ErrorObjectOwned {
+    match error {
+        CallError::Reverted(output) => reverted(&output),
+        CallError::State(error) => chain(error.into()),
+        other => refused(other.to_string()),
+    }
+}

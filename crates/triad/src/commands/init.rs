@@ -1,0 +1,86 @@
+//! `triad init`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use alloy_primitives::Address;
+use serde_json::json;
+use triad_chain::{ChainSpec, DefaultModel};
+use triad_models::Spec;
+
+use super::Done;
+use crate::node::layout::{self, Layout, NewChain};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  triad init --data-dir ./plant --registrar 0xYourAddress --fund 0xYourAddress\n  triad node --data-dir ./plant"
+)]
+pub struct Args {
+    /// Where keys, genesis and the chain will live.
+    #[arg(long, env = "TRIAD_DATA_DIR", default_value = "triad-data")]
+    data_dir: PathBuf,
+    /// EIP-155 chain id.
+    #[arg(long, default_value_t = 7423)]
+    chain_id: u64,
+    /// A name for people.
+    #[arg(long, default_value = "triad")]
+    name: String,
+    /// Accounts that may register devices.
+    #[arg(long = "registrar", value_name = "ADDRESS")]
+    registrars: Vec<Address>,
+    /// Let anybody register devices that they own.
+    #[arg(long)]
+    open_registration: bool,
+    /// Accounts that begin with a million coins.
+    #[arg(long = "fund", value_name = "ADDRESS")]
+    funded: Vec<Address>,
+    /// Judge every stream with the anomaly detector.
+    #[arg(long)]
+    anomaly: bool,
+    /// Print a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Done {
+    let layout = Layout::new(&args.data_dir);
+    let new = NewChain {
+        name: args.name.clone(),
+        chain_id: args.chain_id,
+        registrars: args.registrars.clone(),
+        open_registration: args.open_registration,
+        funded: args.funded.clone(),
+        default_models: if args.anomaly { vec![anomaly_model()] } else { Vec::new() },
+    };
+    let spec = layout::create(&layout, &new)?;
+    let hash = format!("0x{}", hex::encode(spec.hash));
+    if args.json {
+        println!("{}", json!({"genesis_hash": hash, "genesis": layout.genesis(), "chain_id": args.chain_id}));
+    } else {
+        println!("Created a chain with one validator in {}", args.data_dir.display());
+        println!("  genesis  {}  (public: whoever verifies receipts needs it)", layout.genesis().display());
+        println!("  hash     {hash}");
+        println!("  keys     {}  (secret)", layout.validator().display());
+        println!("Start it:  triad node --data-dir {}", args.data_dir.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn anomaly_model() -> DefaultModel {
+    let spec = Spec::Anomaly(triad_models::AnomalySpec { range: None });
+    DefaultModel { kind: spec.kind().into(), params: spec.params().into() }
+}
+
+/// The chain of `--dev`: open registration, the well-known accounts funded, anomalies detected on every stream.
+pub fn dev_chain(layout: &Layout) -> anyhow::Result<ChainSpec> {
+    let accounts: Vec<Address> = layout::dev_wallets().iter().map(|w| w.address()).collect();
+    let new = NewChain {
+        name: "dev".into(),
+        chain_id: 7423,
+        registrars: accounts[..1].to_vec(),
+        open_registration: true,
+        funded: accounts,
+        default_models: vec![anomaly_model()],
+    };
+    layout::create(layout, &new)
+}

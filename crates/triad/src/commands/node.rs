@@ -1,0 +1,151 @@
+//! `triad node`
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::bail;
+use triad_ingest::{MqttConfig, TlsListener};
+
+use super::{Done, block_on, init};
+use crate::config::{self, FileConfig};
+use crate::node::layout::{Layout, dev_wallets};
+use crate::node::{Node, NodeOptions};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  triad node --dev\n  triad node --data-dir ./plant --mqtt 0.0.0.0:1883\n  triad node --config plant.toml\n\nSettings come from the file, then TRIAD_… variables, then flags; what comes later wins."
+)]
+pub struct Args {
+    /// Settings file (TOML): the long flags' names with `_` for `-`.
+    #[arg(long, env = "TRIAD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where keys, genesis and the chain live [default: triad-data].
+    #[arg(long, env = "TRIAD_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// A chain to try things on: created if absent, with well-known keys. Never for anything of value.
+    #[arg(long)]
+    dev: bool,
+    /// HTTP API [default: 127.0.0.1:8080].
+    #[arg(long, env = "TRIAD_HTTP", value_name = "ADDRESS")]
+    http: Option<SocketAddr>,
+    /// Ethereum JSON-RPC [default: 127.0.0.1:8545].
+    #[arg(long = "rpc", env = "TRIAD_RPC_LISTEN", value_name = "ADDRESS")]
+    rpc: Option<SocketAddr>,
+    /// MQTT over TCP [default: 127.0.0.1:1883].
+    #[arg(long, env = "TRIAD_MQTT", value_name = "ADDRESS")]
+    mqtt: Option<SocketAddr>,
+    /// MQTT over TLS; needs --tls-cert and --tls-key.
+    #[arg(long, env = "TRIAD_MQTT_TLS", value_name = "ADDRESS")]
+    mqtt_tls: Option<SocketAddr>,
+    #[arg(long, env = "TRIAD_TLS_CERT", value_name = "PEM")]
+    tls_cert: Option<PathBuf>,
+    #[arg(long, env = "TRIAD_TLS_KEY", value_name = "PEM")]
+    tls_key: Option<PathBuf>,
+    /// MQTT over WebSocket.
+    #[arg(long, env = "TRIAD_MQTT_WS", value_name = "ADDRESS")]
+    mqtt_ws: Option<SocketAddr>,
+    /// An idle chain makes an empty block this often [default: 5000].
+    #[arg(long, env = "TRIAD_HEARTBEAT_MS", value_name = "MS")]
+    heartbeat_ms: Option<u64>,
+    /// Once it runs, print a JSON object with its addresses.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args) -> Done {
+    let file = match &args.config {
+        Some(path) => config::read(path)?,
+        None => FileConfig::default(),
+    };
+    let loopback = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+    let dir = args.data_dir.or(file.data_dir).unwrap_or_else(|| "triad-data".into());
+    let layout = Layout::new(dir);
+    if !layout.genesis().exists() {
+        if !args.dev {
+            bail!(
+                "{} holds no chain: create one with `triad init --data-dir {}`, or try `triad node --dev`",
+                layout.dir.display(),
+                layout.dir.display()
+            );
+        }
+        init::dev_chain(&layout)?;
+    }
+    let tls = match (
+        args.mqtt_tls.or(file.mqtt_tls),
+        args.tls_cert.or(file.tls_cert),
+        args.tls_key.or(file.tls_key),
+    ) {
+        (None, ..) => None,
+        (Some(address), Some(certificate), Some(key)) => Some(TlsListener { address, certificate, key }),
+        _ => bail!("--mqtt-tls needs --tls-cert and --tls-key"),
+    };
+    let options = NodeOptions {
+        layout,
+        http: Some(args.http.or(file.http).unwrap_or(loopback(8080))),
+        rpc: Some(args.rpc.or(file.rpc).unwrap_or(loopback(8545))),
+        mqtt: MqttConfig {
+            tcp: Some(args.mqtt.or(file.mqtt).unwrap_or(loopback(1883))),
+            tls,
+            ws: args.mqtt_ws.or(file.mqtt_ws),
+            ..MqttConfig::default()
+        },
+        heartbeat: Duration::from_millis(args.heartbeat_ms.or(file.heartbeat_ms).unwrap_or(5000).max(100)),
+        verifiers: 2,
+        dev_accounts: if args.dev { dev_wallets().iter().map(|w| w.address()).collect() } else { Vec::new() },
+    };
+    let (dev, json) = (args.dev, args.json);
+    block_on(async move {
+        let mut node = Node::start(options).await?;
+        announce(&node, dev, json);
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            error = node.failed() => return Err(error),
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        eprintln!("stopping: what is in flight becomes final first");
+        node.stop().await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn announce(node: &Node, dev: bool, json: bool) {
+    let spec = node.reader.spec();
+    let mqtt = &node.mqtt.addresses;
+    if json {
+        println!(
+            "{}",
+            serde_json::json!({
+                "http": node.http, "rpc": node.rpc, "mqtt": mqtt.tcp, "mqtt_tls": mqtt.tls, "mqtt_ws": mqtt.ws,
+                "chain_id": spec.genesis.chain_id, "genesis_hash": format!("0x{}", hex::encode(spec.hash)),
+                "height": node.reader.height(),
+            })
+        );
+        return;
+    }
+    println!(
+        "Triad {} · chain {} · height {}",
+        env!("CARGO_PKG_VERSION"),
+        spec.genesis.chain_id,
+        node.reader.height()
+    );
+    let show = |name: &str, scheme: &str, address: Option<SocketAddr>| {
+        if let Some(address) = address {
+            println!("  {name:9} {scheme}://{address}");
+        }
+    };
+    show("HTTP", "http", node.http);
+    show("JSON-RPC", "http", node.rpc);
+    show("MQTT", "mqtt", mqtt.tcp);
+    show("MQTT/TLS", "mqtts", mqtt.tls);
+    show("MQTT/WS", "ws", mqtt.ws);
+    if dev {
+        println!("\n  DEV CHAIN: everybody knows these keys. Never send anything of value here.");
+        for (i, wallet) in dev_wallets().iter().enumerate() {
+            println!("  dev:{i}  {}  0x{}", wallet.address(), hex::encode(wallet.secret()));
+        }
+    }
+    println!("\nCtrl-C stops it. Logs: --log info");
+}

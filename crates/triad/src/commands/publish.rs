@@ -1,0 +1,153 @@
+//! `triad publish`: replays a CSV file as a signed device over MQTT.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use triad_statement::{DeviceId, Sequence, StatementBuilder};
+
+use super::{Done, Remote, block_on};
+use crate::client::Api;
+use crate::publisher::Publisher;
+use crate::signer::read_device_key;
+use crate::timestamp;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The CSV has a header line; the time column holds RFC 3339 or `YYYY-MM-DD HH:MM:SS` (UTC), or seconds since\nthe epoch.\n\nExamples:\n  triad publish --csv log.csv --key sensor.pem --name temperature --unit Cel\n  triad publish --csv log.csv --key sensor.pem --name temperature --speed 60     (60 times as fast)\n  triad publish --csv log.csv --key sensor.pem --name temperature --speed max --pack 32"
+)]
+pub struct Args {
+    /// The file to replay.
+    #[arg(long)]
+    csv: PathBuf,
+    /// The device's secret key.
+    #[arg(long)]
+    key: PathBuf,
+    /// The device's id, if its key was rotated [default: the key's own].
+    #[arg(long)]
+    device: Option<DeviceId>,
+    /// The device that is spoken for.
+    #[arg(long)]
+    on_behalf_of: Option<DeviceId>,
+    /// The stream's name.
+    #[arg(long)]
+    name: String,
+    /// The unit (SenML: Cel, Far, kWh, %RH, …).
+    #[arg(long)]
+    unit: Option<String>,
+    #[arg(long, default_value = "timestamp")]
+    time_column: String,
+    #[arg(long, default_value = "value")]
+    value_column: String,
+    /// Times as fast as recorded, or `max`: as fast as it is acknowledged.
+    #[arg(long, default_value = "1")]
+    speed: String,
+    /// Readings a statement.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pack: u32,
+    /// Statements in flight.
+    #[arg(long, default_value_t = 100)]
+    window: usize,
+    /// The MQTT door.
+    #[arg(long, env = "TRIAD_MQTT", default_value = "127.0.0.1:1883", value_name = "HOST:PORT")]
+    mqtt: String,
+    #[command(flatten)]
+    remote: Remote,
+    /// Print a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// (microseconds since the epoch, value)
+pub fn read_csv(path: &Path, time: &str, value: &str) -> anyhow::Result<Vec<(i64, f64)>> {
+    let mut reader =
+        csv::Reader::from_path(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let header = reader.headers()?.clone();
+    let column = |name: &str| {
+        let names = header.iter().collect::<Vec<_>>().join(", ");
+        header
+            .iter()
+            .position(|h| h == name)
+            .with_context(|| format!("{} has no column `{name}`; it has: {names}", path.display()))
+    };
+    let (time, value) = (column(time)?, column(value)?);
+    let mut rows = Vec::new();
+    for (i, row) in reader.records().enumerate() {
+        let row = row?;
+        let place = || format!("{}: row {}", path.display(), i + 2);
+        let at = timestamp::parse(row.get(time).unwrap_or_default()).with_context(place)?;
+        let value: f64 = row.get(value).unwrap_or_default().trim().parse().with_context(place)?;
+        rows.push((at, value));
+    }
+    if rows.is_empty() {
+        bail!("{} has no rows", path.display());
+    }
+    Ok(rows)
+}
+
+pub fn run(args: Args) -> Done {
+    block_on(publish(args))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn publish(args: Args) -> anyhow::Result<()> {
+    let rows = read_csv(&args.csv, &args.time_column, &args.value_column)?;
+    let key = read_device_key(&args.key)?;
+    let id = args.device.unwrap_or(key.public().id());
+    let speed: Option<f64> = match args.speed.as_str() {
+        "max" => None,
+        text => Some(
+            text.parse().ok().filter(|s| *s > 0.0).context("--speed takes a positive number, or `max`")?,
+        ),
+    };
+    let device = Api::new(&args.remote.api)?.get(&format!("/v1/devices/{id}")).await?;
+    let next = device["next_sequence"].as_u64().context("the device has used up its epoch: raise it")?;
+    let mut sequence = Sequence(next);
+    let mut publisher = Publisher::connect(&args.mqtt, &format!("triad-publish-{id}"), args.window).await?;
+    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(rows.len() as u64) };
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:40} {pos}/{len} readings final · {per_sec} · {eta} left")
+    {
+        bar.set_style(style);
+    }
+    let (started, first) = (Instant::now(), rows[0].0);
+    for pack in rows.chunks(args.pack as usize) {
+        if let Some(speed) = speed {
+            let due = Duration::from_secs_f64((pack[0].0 - first).max(0) as f64 / 1e6 / speed);
+            tokio::time::sleep(due.saturating_sub(started.elapsed())).await;
+        }
+        let mut builder = StatementBuilder::new(&key, sequence).kid(id);
+        if let Some(origin) = args.on_behalf_of {
+            builder = builder.on_behalf_of(origin);
+        }
+        for (time, value) in pack {
+            builder = builder.number(&args.name, args.unit.as_deref(), *value, Some(*time));
+        }
+        publisher.publish(builder.sign().to_vec()).await?;
+        sequence = Sequence(sequence.0 + 1);
+        bar.set_position(publisher.acknowledged() * u64::from(args.pack));
+    }
+    let report = publisher.finish().await?;
+    bar.finish_and_clear();
+    let seconds = started.elapsed().as_secs_f64();
+    let rate = rows.len() as f64 / seconds;
+    if args.json {
+        println!(
+            "{}",
+            json!({"readings": rows.len(), "statements": report.acknowledged, "seconds": seconds, "readings_per_s": rate,
+                "ack_ms_p50": report.percentile_ms(50), "ack_ms_p99": report.percentile_ms(99)})
+        );
+    } else {
+        println!(
+            "{} readings in {} statements are final; {rate:.0} readings/s; acknowledged in {:.1} ms (p50), {:.1} ms (p99)",
+            rows.len(),
+            report.acknowledged,
+            report.percentile_ms(50),
+            report.percentile_ms(99)
+        );
+    }
+    Ok(())
+}

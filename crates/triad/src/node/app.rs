@@ -1,0 +1,108 @@
+//! The ledger as consensus sees it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use triad_chain::{ChainError, Judgement, Ledger, header_of};
+use triad_consensus::{Application, Block, Header};
+
+#[derive(Clone, Debug)]
+pub struct App {
+    ledger: Ledger,
+}
+
+impl App {
+    pub fn new(ledger: Ledger) -> App {
+        App { ledger }
+    }
+
+    /// Runs ledger work off consensus' own threads; a failing store ends the node, it is no opinion on a block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Ledger) -> Result<T, ChainError> + Send + 'static,
+    ) -> Result<T, ChainError> {
+        let ledger = self.ledger.clone();
+        match tokio::task::spawn_blocking(move || work(&ledger)).await {
+            Ok(done) => done,
+            Err(panic) => Err(ChainError::Corrupt { what: format!("the ledger panicked: {panic}") }),
+        }
+    }
+}
+
+fn fatal(error: &ChainError) -> ! {
+    tracing::error!(%error, "the node stops");
+    eprintln!("triad: {error}");
+    // Nothing was acknowledged that is not stored; the next start resumes from the last commit.
+    std::process::exit(70)
+}
+
+fn header(bytes: &[u8]) -> Result<Header, String> {
+    let h = header_of(bytes).map_err(|e| e.to_string())?;
+    Ok(Header { digest: h.digest, parent: h.parent, height: h.height })
+}
+
+fn block(bytes: Bytes) -> Block {
+    let header = header(&bytes).unwrap_or_else(|error| unreachable!("own blocks are canonical: {error}"));
+    Block::new(header, bytes)
+}
+
+impl Application for App {
+    fn genesis(&self) -> Block {
+        block(self.ledger.genesis_block().bytes.clone())
+    }
+
+    fn header(bytes: &[u8]) -> Result<Header, String> {
+        header(bytes)
+    }
+
+    fn knows(&self, digest: &[u8; 32]) -> bool {
+        self.ledger.knows(digest)
+    }
+
+    async fn adopt(&self, ancestor: Block) -> bool {
+        match self.blocking(move |ledger| ledger.check(&ancestor.bytes, None)).await {
+            Ok(judgement) => judgement == Judgement::Valid,
+            Err(error) => fatal(&error),
+        }
+    }
+
+    async fn propose(&self, parent: Block, leader: u32, must: bool) -> Option<Block> {
+        match self.blocking(move |ledger| ledger.propose(&parent.digest, leader, must)).await {
+            Ok(made) => made.map(|made| block(made.bytes)),
+            Err(error) => fatal(&error),
+        }
+    }
+
+    async fn verify(&self, _parent: Block, block: Block, leader: u32) -> bool {
+        loop {
+            let bytes = block.bytes.clone();
+            match self.blocking(move |ledger| ledger.check(&bytes, Some(leader))).await {
+                Ok(Judgement::Valid) => return true,
+                Ok(Judgement::Invalid(why)) => {
+                    tracing::warn!(height = block.height, leader, %why, "refused a block");
+                    return false;
+                }
+                Ok(Judgement::Wait(ms)) => tokio::time::sleep(Duration::from_millis(ms.clamp(1, 1000))).await,
+                // Its parent was adopted before; a sibling became final meanwhile.
+                Ok(Judgement::UnknownParent) => return false,
+                Err(error) => fatal(&error),
+            }
+        }
+    }
+
+    async fn finalized(&self, block: Block, certificate: Option<Bytes>) -> Result<(), String> {
+        self.blocking(move |ledger| ledger.finalize(&block.bytes, certificate.as_deref()))
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    fn work(&self) -> Arc<Notify> {
+        self.ledger.work()
+    }
+
+    fn final_height(&self) -> u64 {
+        self.ledger.height()
+    }
+}

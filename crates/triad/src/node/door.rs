@@ -1,0 +1,83 @@
+//! The chain behind the MQTT door.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::json;
+use tokio::sync::{broadcast, oneshot};
+use triad_chain::{Reader, Submitter};
+use triad_ingest::{Accepted, Committed, CommittedLeaf, CommittedVerdict, Door, Refusal};
+
+const BUFFER: usize = 1024;
+
+#[derive(Clone, Debug)]
+pub struct ChainDoor {
+    submitter: Submitter,
+    events: broadcast::Sender<Arc<Committed>>,
+}
+
+impl ChainDoor {
+    /// Translates committed blocks for subscribers, as long as there are any. Must be called within a runtime.
+    pub fn new(submitter: Submitter, reader: &Reader) -> ChainDoor {
+        let (events, _) = broadcast::channel(BUFFER);
+        let mut blocks = reader.watch();
+        let (sender, reader) = (events.clone(), reader.clone());
+        tokio::spawn(async move {
+            loop {
+                match blocks.recv().await {
+                    Ok(block) if sender.receiver_count() > 0 => {
+                        let _ = sender.send(Arc::new(translate(&reader, &block)));
+                    }
+                    Ok(_) => {}
+                    Err(broadcast::error::RecvError::Lagged(missed)) => {
+                        tracing::warn!(missed, "subscribers missed committed blocks");
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return,
+                }
+            }
+        });
+        ChainDoor { submitter, events }
+    }
+}
+
+fn translate(reader: &Reader, block: &triad_chain::Committed) -> Committed {
+    let leaves = block.statements.iter().zip(block.first_leaf..).map(|(v, leaf)| CommittedLeaf {
+        leaf,
+        origin: v.statement.origin().0,
+        signer: v.statement.signer().0,
+        statement_id: v.statement.id().0,
+    });
+    let verdicts = block.verdicts.iter().filter_map(|v| {
+        let (stream, _) = reader.stream(&v.stream).ok().flatten()?;
+        let json = json!({
+            "stream": v.stream.to_string(),
+            "name": &*stream.name,
+            "leaf": v.leaf.0,
+            "record": v.record,
+            "model": v.model,
+            "class": v.class.name(),
+            "kind": v.kind.name(),
+            "score": f64::from(v.score.ppm()) / 1e6,
+            "time_ms": v.time_ms,
+            "reason": v.reason.as_str(),
+            "height": block.height,
+        });
+        Some(CommittedVerdict { origin: stream.origin.0, json: json.to_string() })
+    });
+    Committed {
+        height: block.height,
+        time_ms: block.time_ms,
+        leaves: leaves.collect(),
+        verdicts: verdicts.collect(),
+    }
+}
+
+impl Door for ChainDoor {
+    async fn submit(&self, statement: Bytes) -> oneshot::Receiver<Result<Accepted, Refusal>> {
+        self.submitter.submit(statement).await
+    }
+
+    fn watch(&self) -> broadcast::Receiver<Arc<Committed>> {
+        self.events.subscribe()
+    }
+}

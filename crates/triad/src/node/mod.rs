@@ -1,0 +1,155 @@
+//! A running node: ledger, consensus and doors in one process.
+
+mod app;
+mod door;
+pub mod layout;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+use triad_api::{ApiConfig, Backend};
+use triad_chain::{Ledger, Reader, Submitter};
+use triad_ingest::{MqttConfig, MqttServer};
+use triad_rpc::RpcConfig;
+
+use app::App;
+pub use door::ChainDoor;
+use layout::{Layout, ValidatorKeys};
+
+/// Where a node listens and how it behaves.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    pub layout: Layout,
+    pub http: Option<SocketAddr>,
+    pub rpc: Option<SocketAddr>,
+    pub mqtt: MqttConfig,
+    pub heartbeat: Duration,
+    /// Threads that verify signatures.
+    pub verifiers: usize,
+    /// Shown by `eth_accounts`; only `--dev` has any.
+    pub dev_accounts: Vec<alloy_primitives::Address>,
+}
+
+impl NodeOptions {
+    /// Free loopback ports everywhere.
+    pub fn on_free_ports(layout: Layout) -> NodeOptions {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        NodeOptions {
+            layout,
+            http: Some(free),
+            rpc: Some(free),
+            mqtt: MqttConfig { tcp: Some(free), ..MqttConfig::default() },
+            heartbeat: Duration::from_secs(5),
+            verifiers: 2,
+            dev_accounts: Vec::new(),
+        }
+    }
+}
+
+/// A node that takes part. [`Node::stop`] it; dropping it leaves its threads running.
+pub struct Node {
+    pub reader: Reader,
+    pub submitter: Submitter,
+    pub http: Option<SocketAddr>,
+    pub rpc: Option<SocketAddr>,
+    pub mqtt: MqttServer,
+    consensus: triad_consensus::Handle,
+    stop: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("http", &self.http).field("rpc", &self.rpc).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Opens the data directory, which must hold a chain, and starts everything.
+    pub async fn start(options: NodeOptions) -> anyhow::Result<Node> {
+        let layout = &options.layout;
+        let spec = layout.spec()?;
+        let keys = ValidatorKeys::load(&layout.validator())?;
+        // Taken before the store is opened: a second process must find out before it touches anything.
+        let lock = triad_consensus::lock(&layout.dir)?;
+        let mut consensus = triad_consensus::Config::new(
+            &layout.dir,
+            keys.consensus()?,
+            spec.namespace(),
+            spec.sorted_keys(),
+        );
+        let limits = &spec.genesis.limits;
+        consensus.max_block_bytes = (2 * limits.block_bytes + 65_536) as usize;
+        consensus.heartbeat = options.heartbeat;
+        consensus.lock = Some(lock);
+        let chain_dir = layout.chain();
+        let ledger = tokio::task::spawn_blocking(move || Ledger::open(&chain_dir, spec)).await??;
+        let reader = Reader::new(ledger.clone());
+        let submitter = Submitter::start(ledger.clone(), options.verifiers)?;
+        tokio::spawn(ledger.clone().wake_for_deadlines());
+
+        let mut registry = Registry::default();
+        reader.register_metrics(&mut registry);
+        let (stop, stopped) = watch::channel(false);
+        let when_stopped = || {
+            let mut stopped = stopped.clone();
+            async move {
+                // A vanished sender means the same.
+                let _ = stopped.wait_for(|stop| *stop).await;
+            }
+        };
+        let app = App::new(ledger.clone());
+        let consensus = tokio::task::spawn_blocking(move || triad_consensus::start(consensus, app)).await??;
+        let door = ChainDoor::new(submitter.clone(), &reader);
+        let mqtt = triad_ingest::serve(options.mqtt.clone(), door, &mut registry, when_stopped())
+            .await
+            .context("the MQTT door does not open")?;
+        let http = match options.http {
+            None => None,
+            Some(addr) => {
+                let config = ApiConfig { address: addr, ..ApiConfig::default() };
+                let backend = Backend::new(reader.clone(), submitter.clone(), Arc::new(registry));
+                let server = triad_api::serve(config, backend, when_stopped()).await?;
+                Some(server.address)
+            }
+        };
+        let rpc = match options.rpc {
+            None => None,
+            Some(addr) => {
+                let config = RpcConfig { addr, ..RpcConfig::default() };
+                let (addr, handle) =
+                    triad_rpc::serve(config, reader.clone(), submitter.clone(), options.dev_accounts.clone())
+                        .await
+                        .context("the JSON-RPC door does not open")?;
+                let stopping = when_stopped();
+                tokio::spawn(async move {
+                    stopping.await;
+                    // Already stopped is fine.
+                    let _ = handle.stop();
+                });
+                Some(addr)
+            }
+        };
+        Ok(Node { reader, submitter, http, rpc, mqtt, consensus, stop })
+    }
+
+    /// Resolves when consensus has stopped by itself, which it never should.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        match self.consensus.finished().await {
+            Err(error) => anyhow::Error::new(error),
+            Ok(()) => anyhow::anyhow!("consensus stopped"),
+        }
+    }
+
+    /// Closes the doors, lets what is in flight become final, and ends consensus.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        // Nobody listening any more is fine.
+        let _ = self.stop.send(true);
+        self.mqtt.stopped().await;
+        self.consensus.shutdown().await?;
+        Ok(())
+    }
+}
