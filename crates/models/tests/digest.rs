@@ -2,6 +2,8 @@
 //!
 //! The constants were made on x86-64 with the debug profile. A change of them is a change of consensus.
 
+#![allow(clippy::unwrap_used, reason = "a test helper that fails says where")]
+
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! What the silence model promises.
 
+#![allow(clippy::unwrap_used, reason = "a test helper that fails says where")]
+
 mod common;
 
 use common::P::{I, N};

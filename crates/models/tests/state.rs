@@ -1,5 +1,7 @@
 //! A state written and read again has the same future, and nothing else is read as a state.
 
+#![allow(clippy::unwrap_used, reason = "a test helper that fails says where")]
+
 mod common;
 
 use common::P::{I, N, T};
