@@ -17,7 +17,7 @@
 //! again. The first 100 readings are only learned. Nothing looks ahead, and a state is under a kilobyte.
 //!
 //! The constants were chosen on the 31 NAB files that the project has (see `examples/nab_scores.rs`): 79.4 there in the
-//! standard profile at 0.5. Expect less elsewhere: moving all constants at random by up to a third averages about 69,
+//! standard profile at 0.5. Expect less elsewhere: moving all constants at random by up to a third averages about 70,
 //! and choosing them anew without one category of files gives about 59 over the categories left out. The number of
 //! slots, the fading of records and the long rate matter most; the least sizes sit on a plateau.
 
