@@ -3,12 +3,12 @@
 mod client;
 mod commands;
 mod config;
-mod node;
 mod publisher;
 mod signer;
 mod timestamp;
 
 use clap::{Parser, Subcommand};
+use triad_node as node;
 
 /// Signed readings, judged by consensus, acted on by contracts, provable offline.
 #[derive(Debug, Parser)]

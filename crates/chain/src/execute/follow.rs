@@ -140,7 +140,7 @@ fn automation(ctx: &Context<'_>, work: &mut Work, log: &Log, closings: &mut u32)
             target: e.target,
             gas_limit: e.gasLimit,
             cooldown_ms: e.cooldownMs,
-            held: false,
+            held: Vec::new(),
             fired_ms: None,
             owed: 0,
             paused: false,

@@ -218,7 +218,7 @@ impl<'a> Stage<'a> {
             latest.verdict =
                 Some(LatestVerdict { leaf, record, model, kind, score: score_ppm, time_us, height });
         }
-        let at = Trigger::verdict(leaf, record, stream, time_us, value, kind, score_ppm);
+        let at = Trigger::verdict(leaf, record, stream, (time_us, value), model, kind, score_ppm);
         evaluate(self.ctx, self.work, at, &mut self.out.triggers)?;
         self.out.verdicts.push(Verdict {
             leaf: LeafIndex(leaf),

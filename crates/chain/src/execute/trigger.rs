@@ -10,7 +10,7 @@ use super::Context;
 use super::statements::contract_value;
 use crate::error::ChainError;
 use crate::state::Work;
-use crate::state::records::{Condition, Registration, Watchers};
+use crate::state::records::{Comparison, Condition, Registration, Watchers};
 
 /// Evaluations after which what is owed is charged without waiting for a firing.
 pub(crate) const CHARGE_AFTER: u64 = 1024;
@@ -28,38 +28,28 @@ pub(crate) struct Trigger {
     /// The verdict's kind; 0 for a reading.
     pub kind: u8,
     pub score: u32,
-    /// A reading, or a verdict.
-    pub is_verdict: bool,
+    /// The model that judged; `None` for a reading.
+    pub model: Option<u64>,
 }
 
 impl Trigger {
     pub fn reading(leaf: u64, record: u16, stream: StreamId, time_us: i64, value: f64) -> Trigger {
         let time_ms = contract_time(time_us);
         let value = contract_value(value);
-        Trigger {
-            registration: 0,
-            stream,
-            leaf,
-            record,
-            time_ms,
-            value,
-            kind: 0,
-            score: 0,
-            is_verdict: false,
-        }
+        Trigger { registration: 0, stream, leaf, record, time_ms, value, kind: 0, score: 0, model: None }
     }
 
     pub fn verdict(
         leaf: u64,
         record: u16,
         stream: StreamId,
-        time_us: i64,
-        value: f64,
+        (time_us, value): (i64, f64),
+        model: u64,
         kind: VerdictKind,
         score: u32,
     ) -> Trigger {
         let kind = kind as u8;
-        Trigger { kind, score, is_verdict: true, ..Trigger::reading(leaf, record, stream, time_us, value) }
+        Trigger { kind, score, model: Some(model), ..Trigger::reading(leaf, record, stream, time_us, value) }
     }
 
     fn meets(&self, condition: &Condition) -> bool {
@@ -88,20 +78,34 @@ pub(crate) fn evaluate(
     let Some(Watchers(ids)) = work.get::<Watchers>(&event.stream)? else { return Ok(()) };
     for id in Arc::clone(&ids).iter() {
         let Some(mut reg) = work.get::<Registration>(id)? else { continue };
-        let concerns = matches!(reg.condition, Condition::Verdict { .. }) == event.is_verdict;
-        if reg.closing || reg.paused || !concerns {
+        let concerns = matches!(reg.condition, Condition::Verdict { .. }) == event.model.is_some();
+        // A late reading was not judged: it ends nothing and begins nothing unless somebody asked for just that.
+        let late =
+            event.model.is_some() && event.kind == VerdictKind::Late as u8 && !event.meets(&reg.condition);
+        if reg.closing || reg.paused || !concerns || late {
             continue;
         }
         let before = reg.clone();
         reg.owed += 1;
         let holds = event.meets(&reg.condition);
         let cool = reg.fired_ms.is_none_or(|at| ctx.time_ms >= at.saturating_add(reg.cooldown_ms));
-        if holds && !reg.held && cool && event.value.is_some() {
+        // Each model has its own view of whether the condition holds: what another one says does not end it.
+        let model = event.model.unwrap_or(u64::MAX);
+        let held = reg.held.binary_search(&model);
+        if holds && held.is_err() && cool && event.value.is_some() {
             reg.fired_ms = Some(ctx.time_ms);
             fired.push(Trigger { registration: *id, ..event });
         }
         // An edge that falls into the cool-down is not spent: it fires when the condition still holds afterwards.
-        reg.held = holds && (reg.held || cool);
+        // "Any reading" has no edge: it is an event each time.
+        let any = matches!(reg.condition, Condition::Reading { op: Comparison::Any, .. });
+        match held {
+            Err(place) if holds && cool && !any => reg.held.insert(place, model),
+            Ok(place) if !holds => {
+                reg.held.remove(place);
+            }
+            _ => {}
+        }
         if reg.owed >= CHARGE_AFTER && before.owed < CHARGE_AFTER {
             fired.push(Trigger { registration: *id, kind: super::firings::CHARGE, ..event });
         }

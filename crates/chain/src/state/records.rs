@@ -313,8 +313,9 @@ pub struct Registration {
     pub target: Address,
     pub gas_limit: u64,
     pub cooldown_ms: u64,
-    /// Whether the condition held at the last evaluation: a firing needs the change from false to true.
-    pub held: bool,
+    /// The models (`u64::MAX` for readings) for which the condition held at their last evaluation, sorted: a firing
+    /// needs the change from false to true.
+    pub held: Vec<u64>,
     /// Block time of the last firing.
     pub fired_ms: Option<u64>,
     /// Evaluations not yet charged.
@@ -381,11 +382,12 @@ impl Record for Registration {
             }
         }
         w.raw(self.target.as_slice()).u64(self.gas_limit).u64(self.cooldown_ms);
-        let flags = self.held as u8
-            | (self.paused as u8) << 1
-            | (self.closing as u8) << 2
-            | (self.fired_ms.is_some() as u8) << 3;
-        w.u8(flags).u64(self.fired_ms.unwrap_or(0)).u64(self.owed);
+        let flags =
+            (self.paused as u8) << 1 | (self.closing as u8) << 2 | (self.fired_ms.is_some() as u8) << 3;
+        w.u8(flags).u64(self.fired_ms.unwrap_or(0)).u64(self.owed).u16(self.held.len() as u16);
+        for model in &self.held {
+            w.u64(*model);
+        }
     }
     fn decode(bytes: &[u8]) -> Option<Registration> {
         let mut r = Reader(bytes);
@@ -399,7 +401,8 @@ impl Record for Registration {
             _ => return None,
         };
         let (target, gas_limit, cooldown_ms) = (Address::from(r.array::<20>()?), r.u64()?, r.u64()?);
-        let (flags, fired, owed) = (r.u8()?, r.u64()?, r.u64()?);
+        let (flags, fired, owed, models) = (r.u8()?, r.u64()?, r.u64()?, r.u16()?);
+        let held = (0..models).map(|_| r.u64()).collect::<Option<Vec<_>>>()?;
         r.end()?;
         Some(Registration {
             owner,
@@ -408,7 +411,7 @@ impl Record for Registration {
             target,
             gas_limit,
             cooldown_ms,
-            held: flags & 1 != 0,
+            held,
             paused: flags & 2 != 0,
             closing: flags & 4 != 0,
             fired_ms: (flags & 8 != 0).then_some(fired),

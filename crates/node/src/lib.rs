@@ -1,4 +1,8 @@
 //! A running node: ledger, consensus and doors in one process.
+//!
+//! Everything that a node is made of is built elsewhere; this crate only connects it: the ledger as consensus sees it, the
+//! chain behind the MQTT door, the data directory's layout, and start and stop in the right order. The commands are in
+//! `triad`.
 
 mod app;
 mod door;
