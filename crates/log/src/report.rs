@@ -259,12 +259,17 @@ impl Report {
 
     fn fmt_verdicts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let block = self.logged.height;
-        if !self.judged {
-            let total = self.logged.block_verdicts;
-            return writeln!(
-                f,
-                "Judged       not judged: of the {total} verdicts of block {block} none is on it"
-            );
+        match (self.judged, self.logged.block_verdicts) {
+            (true, _) => {}
+            (false, 0) => {
+                return writeln!(f, "Judged       not judged: block {block} gave no verdict at all");
+            }
+            (false, total) => {
+                return writeln!(
+                    f,
+                    "Judged       not judged: of the {total} verdicts of block {block} none is on it"
+                );
+            }
         }
         for verdict in &self.verdicts {
             let (record, kind, class, model) =
@@ -272,12 +277,16 @@ impl Report {
             let score = Score::saturating_from_ppm(verdict.score_ppm);
             let value = verdict.value.as_deref().unwrap_or("too large for contracts");
             let time = utc(verdict.time_ms.saturating_mul(1000));
-            writeln!(f, "Verdict      reading {record} ({value} at {time}): {kind}")?;
+            let name = verdict.name.as_deref().map_or(String::new(), |name| format!("{}, ", foreign(name)));
+            writeln!(f, "Verdict      reading {record} ({name}{value} at {time}): {kind}")?;
             writeln!(f, "             score {score}, by model {model} ({class})")?;
             if !verdict.reason.is_empty() {
                 writeln!(f, "             {}", foreign(&verdict.reason))?;
             }
         }
-        writeln!(f, "             these {} are all that block {block} gave on it", self.verdicts.len())
+        match self.verdicts.len() {
+            1 => writeln!(f, "             this is the only one that block {block} gave on it"),
+            count => writeln!(f, "             these {count} are all that block {block} gave on it"),
+        }
     }
 }

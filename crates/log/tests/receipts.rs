@@ -69,7 +69,7 @@ fn a_report_says_it_in_plain_words() {
         format!("device {} (EdDSA), device-signed", key.id()),
         "temperature = 21 Cel at 2026-01-01T00:01:00Z (device-clock)".into(),
         "leaf 101 in block 1, 2026-01-01T00:00:01Z".into(),
-        "reading 0 (21 at 2026-01-01T00:01:00Z): above its upper limit".into(),
+        "reading 0 (temperature, 21 at 2026-01-01T00:01:00Z): above its upper limit".into(),
         "score 0.000000, by model 7 (consensus)".into(),
         "21 Cel is over 20.5 Cel".into(),
         "by block 2 of 2026-01-01T00:00:02Z: 3 of 4 validators signed (3 must), epoch 0".into(),
