@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 use crate::door::Committed;
 use crate::events::{Delivery, Event, Pick, Picks};
@@ -41,11 +41,18 @@ struct Index {
     by_device: HashMap<[u8; 20], Vec<(ConnectionId, Kinds)>>,
     everyone: Vec<(ConnectionId, Kinds)>,
     unknown: Vec<(ConnectionId, Kinds)>,
+    /// The first member's watch on the door, until the forwarding task has taken it.
+    watch: Option<Watch>,
 }
+
+/// Committed blocks as the door tells them.
+pub(crate) type Watch = broadcast::Receiver<Arc<Committed>>;
 
 #[derive(Debug)]
 pub(crate) struct Router {
     index: Mutex<Index>,
+    /// There is a first member, or no member any more.
+    changed: Notify,
     /// Members, readable without the lock: blocks cost nothing while nobody listens.
     members: AtomicUsize,
     errors: Mutex<Bucket>,
@@ -74,6 +81,7 @@ impl Router {
     pub(crate) fn new(foreign_errors_per_second: u32) -> Self {
         Self {
             index: Mutex::default(),
+            changed: Notify::new(),
             members: AtomicUsize::new(0),
             errors: Mutex::new(Bucket {
                 per_second: foreign_errors_per_second,
@@ -83,13 +91,23 @@ impl Router {
         }
     }
 
-    /// Makes a connection known, as yet without filters.
-    pub(crate) fn join(&self, id: ConnectionId, capacity: usize) -> Subscriber {
+    /// Makes a connection known, as yet without filters. The first one opens the watch on the door: while nobody
+    /// listens the door need not tell.
+    pub(crate) fn join(
+        &self,
+        id: ConnectionId,
+        capacity: usize,
+        watch: impl FnOnce() -> Watch,
+    ) -> Subscriber {
         let (queue, receiver) = mpsc::channel(capacity);
         let (overflow, overflowed) = oneshot::channel();
         let member = Member { queue, overflow: Some(overflow), filters: Vec::new() };
-        self.index.lock().members.insert(id, member);
-        self.members.fetch_add(1, Ordering::Release);
+        let mut index = self.index.lock();
+        index.members.insert(id, member);
+        if self.members.fetch_add(1, Ordering::Release) == 0 {
+            index.watch = Some(watch());
+            self.changed.notify_one();
+        }
         Subscriber { queue: receiver, overflow: overflowed }
     }
 
@@ -108,13 +126,46 @@ impl Router {
     pub(crate) fn leave(&self, id: ConnectionId) {
         let mut index = self.index.lock();
         index.forget(id);
-        if index.members.remove(&id).is_some() {
-            self.members.fetch_sub(1, Ordering::Release);
+        if index.members.remove(&id).is_some() && self.members.fetch_sub(1, Ordering::Release) == 1 {
+            index.watch = None;
+            self.changed.notify_one();
+        }
+    }
+
+    /// Takes committed blocks to the subscribers, for ever.
+    pub(crate) async fn forward(&self, metrics: &Metrics) {
+        let mut watch: Option<Watch> = None;
+        loop {
+            let next = async {
+                match &mut watch {
+                    Some(watch) => watch.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.changed.notified() => {
+                    let mut index = self.index.lock();
+                    if let Some(new) = index.watch.take() {
+                        watch = Some(new);
+                    } else if index.members.is_empty() {
+                        watch = None;
+                    }
+                }
+                block = next => match block {
+                    Ok(block) => self.publish(&block),
+                    Err(broadcast::error::RecvError::Lagged(blocks)) => {
+                        metrics.events_lost.inc_by(blocks);
+                        tracing::warn!(blocks, "MQTT subscribers missed the events of some blocks");
+                    }
+                    Err(broadcast::error::RecvError::Closed) => watch = None,
+                },
+            }
         }
     }
 
     /// Hands a committed block to those who asked for something in it.
-    pub(crate) fn publish(&self, block: &Arc<Committed>) {
+    fn publish(&self, block: &Arc<Committed>) {
         if self.members.load(Ordering::Acquire) == 0 {
             return;
         }

@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
@@ -122,7 +122,6 @@ pub async fn serve<D: Door>(
         listeners.push((listener, Transport::WebSocket));
     }
     let limits = config.limits;
-    let watch = door.watch();
     let acceptor = Arc::new(Acceptor {
         slots: Arc::new(Semaphore::new(limits.max_connections)),
         busy_slots: Arc::new(Semaphore::new(BUSY_SLOTS)),
@@ -135,7 +134,7 @@ pub async fn serve<D: Door>(
             limits,
         }),
     });
-    let task = tokio::spawn(supervise(acceptor, listeners, watch));
+    let task = tokio::spawn(supervise(acceptor, listeners));
     Ok(MqttServer { addresses, task })
 }
 
@@ -146,16 +145,13 @@ async fn bind(address: SocketAddr, bound: &mut Option<SocketAddr>) -> Result<Tcp
     Ok(listener)
 }
 
-async fn supervise<D: Door>(
-    acceptor: Arc<Acceptor<D>>,
-    listeners: Vec<(TcpListener, Transport)>,
-    watch: broadcast::Receiver<Arc<crate::door::Committed>>,
-) {
+async fn supervise<D: Door>(acceptor: Arc<Acceptor<D>>, listeners: Vec<(TcpListener, Transport)>) {
     let mut tasks = JoinSet::new();
     for (listener, transport) in listeners {
         tasks.spawn(accept(acceptor.clone(), listener, transport));
     }
-    let events = tokio::spawn(forward_events(acceptor.common.clone(), watch));
+    let common = acceptor.common.clone();
+    let events = tokio::spawn(async move { common.router.forward(&common.metrics).await });
     acceptor.shutdown.clone().await;
     while tasks.join_next().await.is_some() {}
     // Every connection holds a slot until its end.
@@ -166,23 +162,6 @@ async fn supervise<D: Door>(
         tracing::warn!("some MQTT connections did not end in time and are cut");
     }
     events.abort();
-}
-
-/// Takes committed blocks to the subscribers.
-async fn forward_events<D: Door>(
-    common: Arc<Common<D>>,
-    mut watch: broadcast::Receiver<Arc<crate::door::Committed>>,
-) {
-    loop {
-        match watch.recv().await {
-            Ok(block) => common.router.publish(&block),
-            Err(broadcast::error::RecvError::Lagged(blocks)) => {
-                common.metrics.events_lost.inc_by(blocks);
-                tracing::warn!(blocks, "MQTT subscribers missed the events of some blocks");
-            }
-            Err(broadcast::error::RecvError::Closed) => return,
-        }
-    }
 }
 
 async fn accept<D: Door>(acceptor: Arc<Acceptor<D>>, listener: TcpListener, transport: Transport) {
@@ -276,7 +255,7 @@ impl<D: Door> Acceptor<D> {
 
 /// What a session needs besides its stream, for fuzzing over in-memory streams.
 #[cfg(test)]
-pub(crate) fn standalone<D: Door>(door: D, limits: Limits) -> Arc<Common<D>> {
+pub(crate) fn standalone<D: Door>(door: D, limits: crate::config::Limits) -> Arc<Common<D>> {
     Arc::new(Common {
         door,
         metrics: Metrics::register(&mut Registry::default()),

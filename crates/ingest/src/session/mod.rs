@@ -357,7 +357,7 @@ impl<D: Door, S: AsyncRead + AsyncWrite + Unpin> Session<D, S> {
                 // We did not read: its packets may be waiting.
                 self.last_packet = now;
             }
-            let Some(deadline) = self.next_deadline() else { return None };
+            let deadline = self.next_deadline()?;
             // A timer that fires early finds nothing expired and is set again, so activity need not move it.
             if deadline < self.timer.deadline() || self.timer.is_elapsed() {
                 self.timer.as_mut().reset(deadline);

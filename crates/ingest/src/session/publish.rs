@@ -206,6 +206,8 @@ impl<D: Door, S: AsyncRead + AsyncWrite + Unpin> Session<D, S> {
         }
         let door = self.common.door.clone();
         let copy = ticket.statement.clone();
+        // The receiver is what the submission gives; its answer is awaited elsewhere.
+        #[allow(clippy::async_yields_async)]
         let submission = Box::pin(async move { door.submit(copy).await });
         self.publishing.submitting = Some((ticket, submission));
         self.poll_submission(cx);

@@ -167,7 +167,8 @@ impl<D: Door, S: AsyncRead + AsyncWrite + Unpin> Session<D, S> {
         let now = self.subscriptions.filters.len();
         common.metrics.subscriptions.inc_by(now as i64 - before as i64);
         if self.subscriptions.subscriber.is_none() {
-            let subscriber = common.router.join(self.id, common.limits.subscriber_blocks);
+            let subscriber =
+                common.router.join(self.id, common.limits.subscriber_blocks, || common.door.watch());
             self.subscriptions.subscriber = Some(subscriber);
         }
         let filters = self.subscriptions.filters.iter().map(|(_, filter)| *filter).collect();
