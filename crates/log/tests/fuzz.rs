@@ -29,7 +29,7 @@ fn fuzz(name: &str, fixtures: &[&str], mut target: impl FnMut(&[u8])) {
     for bytes in &seeds {
         target(bytes);
     }
-    while runs % 64 != 0 || Instant::now() < until {
+    while !runs.is_multiple_of(64) || Instant::now() < until {
         let bytes = mutate(&seeds, &mut rng);
         target(&bytes);
         runs += 1;

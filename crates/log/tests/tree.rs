@@ -5,8 +5,8 @@ mod common;
 use common::Store;
 use proptest::prelude::*;
 use triad_log::{
-    EMPTY_ROOT, Frontier, Hash, LogError, MemoryTree, Tile, TileLog, TileSource, TileWriter, leaf_hash,
-    node_hash, root_from_subset, verify_consistency, verify_inclusion,
+    EMPTY_ROOT, Frontier, Hash, LogError, MemoryTree, TileLog, TileSource, TileWriter, leaf_hash, node_hash,
+    root_from_subset, verify_consistency, verify_inclusion,
 };
 
 /// RFC 9162 2.1.1, to the letter.
