@@ -104,7 +104,7 @@ async fn publish(args: Args) -> anyhow::Result<()> {
         ),
     };
     let device = Api::new(&args.remote.api)?.get(&format!("/v1/devices/{id}")).await?;
-    let next = device["next_sequence"].as_u64().context("the device has used up its epoch: raise it")?;
+    let next = device["next_sequence"]["number"].as_u64().context("the device has used up its epoch: raise it")?;
     let mut sequence = Sequence(next);
     let mut publisher = Publisher::connect(&args.mqtt, &format!("triad-publish-{id}"), args.window).await?;
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(rows.len() as u64) };
