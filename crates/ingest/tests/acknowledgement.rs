@@ -1,5 +1,7 @@
 //! PUBACK and PUBREC: when they come, what they say, and what comes instead.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Setup, claimed, connect, packet, publish, text, wait_for};
@@ -115,6 +117,39 @@ async fn a_refused_3_1_1_client_loses_its_connection_but_nothing_good() {
     }
     setup.wait_metric("triad_mqtt_disconnects_total{reason=\"refused-statement\"}", 2.0).await;
     setup.wait_metric("triad_mqtt_publishes_total{result=\"bad-signature\"}", 4.0).await;
+}
+
+#[tokio::test]
+async fn a_bad_statement_does_not_keep_out_the_good_ones_behind_it() {
+    let setup = Setup::new(false, Limits::default()).await;
+    for qos in [1, 2] {
+        let mut client = setup.connected(false).await;
+        client.publish(qos, 1, b"refuse:unauthorized").await;
+        // Refused by now, as seen with paho, which writes packet by packet.
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        for id in 2..=30 {
+            client.publish(qos, id, b"good").await;
+            assert_eq!(client.packet().await.1, id.to_be_bytes());
+        }
+        client.assert_closed().await;
+    }
+    setup.wait_metric("triad_mqtt_disconnects_total{reason=\"refused-statement\"}", 2.0).await;
+}
+
+#[tokio::test]
+async fn a_refused_client_that_never_pauses_is_closed_too() {
+    let limits = Limits { drain_timeout: std::time::Duration::from_millis(500), ..Limits::default() };
+    let setup = Setup::new(false, limits).await;
+    let mut client = setup.connected(false).await;
+    client.publish(1, 1, b"refuse:malformed").await;
+    let start = std::time::Instant::now();
+    let ping = packet(0xc0, &[]);
+    use tokio::io::AsyncWriteExt as _;
+    while client.stream.write_all(&ping).await.is_ok() {
+        assert!(start.elapsed() < std::time::Duration::from_secs(5));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(start.elapsed() >= std::time::Duration::from_millis(500));
 }
 
 #[tokio::test]

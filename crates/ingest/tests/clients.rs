@@ -1,5 +1,7 @@
 //! Clients that others wrote: rumqttc in both versions, over TCP and TLS; tungstenite for WebSocket.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::net::SocketAddr;

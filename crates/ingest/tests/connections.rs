@@ -1,5 +1,7 @@
 //! Connecting, misbehaving, and being closed.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! Receipts, verdicts and errors for those who subscribed.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::sync::Arc;

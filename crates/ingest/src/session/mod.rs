@@ -49,6 +49,10 @@ use subscribe::Subscriptions;
 /// How long the last words of a session may take to be sent.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// A 3.1.1 session with a refused statement ends once the client has sent nothing for so long: what it sent behind the
+/// refused one is then acknowledged too (see `publish`).
+const REFUSED_QUIET: Duration = Duration::from_millis(200);
+
 /// Resolves when the server stops.
 pub(crate) type Shutdown = Shared<BoxFuture<'static, ()>>;
 
@@ -91,6 +95,8 @@ pub(crate) struct Session<D: Door, S> {
     publishing: Publishing,
     subscriptions: Subscriptions,
     closing: Option<Closing>,
+    /// When a statement of a 3.1.1 client was first refused: the session is to end, but not before its time.
+    refused: Option<Instant>,
     /// The next packet is a PUBLISH that has no room in flight yet.
     blocked: bool,
     /// The peer is gone: nothing can be sent.
@@ -122,6 +128,7 @@ pub(crate) async fn run<D: Door, S: AsyncRead + AsyncWrite + Unpin>(
         publishing: Publishing::new(),
         subscriptions: Subscriptions::default(),
         closing: None,
+        refused: None,
         blocked: false,
         peer_gone: false,
         now,
@@ -324,7 +331,15 @@ impl<D: Door, S: AsyncRead + AsyncWrite + Unpin> Session<D, S> {
         let silence = self.agreed.and_then(|agreed| agreed.silence).map(|limit| self.last_packet + limit);
         let write = self.wire.has_output().then(|| self.last_write + self.common.limits.write_timeout);
         let drain = self.closing.as_ref().map(|closing| closing.deadline);
-        [connect, silence, write, drain].into_iter().flatten().min()
+        let refused = self.refused_deadline();
+        [connect, silence, write, drain, refused].into_iter().flatten().min()
+    }
+
+    /// When a session with a refused statement stops reading.
+    fn refused_deadline(&self) -> Option<Instant> {
+        let at_the_latest = self.refused? + self.common.limits.drain_timeout;
+        let quiet = self.publishing.is_settled() && !self.blocked;
+        Some(if quiet { at_the_latest.min(self.last_packet + REFUSED_QUIET) } else { at_the_latest })
     }
 
     /// Arms the timer, or says what has expired.
@@ -333,6 +348,14 @@ impl<D: Door, S: AsyncRead + AsyncWrite + Unpin> Session<D, S> {
             let now = self.now;
             if let Some(closing) = self.closing.take_if(|closing| now >= closing.deadline) {
                 return Some(closing.fault);
+            }
+            if self.closing.is_none() && self.refused_deadline().is_some_and(|deadline| now >= deadline) {
+                self.refused = None;
+                self.close(Fault::silent("refused-statement"));
+                if let Some(fault) = self.closed() {
+                    return Some(fault);
+                }
+                continue;
             }
             if self.agreed.is_none() && now >= self.connect_deadline {
                 return Some(Fault::silent("connect-timeout"));

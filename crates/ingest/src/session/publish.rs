@@ -3,17 +3,19 @@
 //! | QoS | final and on disk | refused, MQTT 5 | refused, MQTT 3.1.1 |
 //! | --- | --- | --- | --- |
 //! | 0 | counted | counted, `errors` event | counted, `errors` event |
-//! | 1 | PUBACK 0x00, user properties `leaf`, `height` | PUBACK with code and `code: message` | drain, close |
-//! | 2 | PUBREC 0x00, same properties | PUBREC with code and `code: message` | drain, close |
+//! | 1 | PUBACK 0x00, user properties `leaf`, `height` | PUBACK with code and `code: message` | grace, drain, close |
+//! | 2 | PUBREC 0x00, same properties | PUBREC with code and `code: message` | grace, drain, close |
 //!
 //! **What a 3.1.1 client is told when it is refused.** Its PUBACK has no room for a no, and a PUBACK would be a yes:
 //! *acknowledged means final*. Withholding it silently would block one slot of the client's window for ever, unseen,
-//! until all slots are blocked. So the connection is closed, which every client library reports. Before that, the
-//! session stops reading, waits for the other statements in flight and acknowledges them; so a client that reconnects
-//! and resends gets every good statement through, however many bad ones are among them, and only the bad ones come
-//! back. The reason is published on `triad/v1/devices/{id}/errors` (before the close, to the client itself too if it
-//! subscribed) and counted. mosquitto_pub and paho resend after a reconnect; a client with a clean session may drop
-//! the message. A device that wants to know its mistake from the acknowledgement speaks MQTT 5.
+//! until all slots are blocked. So the connection is closed, which every client library reports. But not at once: a
+//! library that reconnects resends in order, so a bad statement in front of good ones would keep them out for ever.
+//! The session goes on reading and acknowledging until the client has been quiet for 200 ms and nothing is in flight,
+//! or `drain_timeout` has passed, and closes then. So every good statement in the client's window gets through, and
+//! only the bad ones come back; a client whose whole window is bad is stuck, and seen to be. The reason is published
+//! on `triad/v1/devices/{id}/errors` (before the close, to the client itself too if it subscribed) and counted.
+//! Seen: mosquitto_pub exits with "The connection was lost" and does not resend; paho reconnects every second and
+//! resends. A device that wants to know its mistake from the acknowledgement speaks MQTT 5.
 //!
 //! **Packet identifiers.** Acknowledgements go by identifier, in the order of finality, which need not be the order of
 //! arrival. A PUBLISH with an identifier still in flight is a resend when its DUP flag is set and its payload is the
@@ -298,7 +300,7 @@ impl<D: Door, S: AsyncRead + AsyncWrite + Unpin> Session<D, S> {
         }
         if agreed.version == Version::V311 {
             // The identifier stays in flight: this session ends, and never acknowledges it.
-            self.close(Fault::silent("refused-statement"));
+            self.refused.get_or_insert(self.now);
             return;
         }
         self.publishing.identifiers.remove(&ticket.id);
