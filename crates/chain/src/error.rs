@@ -4,6 +4,11 @@
 pub enum GenesisError {
     #[error("the genesis file is not understood: {0}")]
     Malformed(String),
+    #[error(
+        "the genesis file spells values in another way than this program (addresses and bytes are lower-case hex): its \
+         hash would differ from what receipts say"
+    )]
+    Spelling,
     #[error("genesis version {0} is unknown to this program; it knows version 1")]
     Version(u32),
     #[error("the genesis file names no validator")]

@@ -149,7 +149,14 @@ impl ChainSpec {
     pub fn parse(json: &str) -> Result<ChainSpec, GenesisError> {
         let genesis: Genesis =
             serde_json::from_str(json).map_err(|e| GenesisError::Malformed(e.to_string()))?;
-        ChainSpec::new(genesis)
+        let spec = ChainSpec::new(genesis)?;
+        // Whoever verifies a receipt hashes the file as it is: it must spell everything as this program would.
+        let file =
+            TrustAnchor::from_genesis_json(json).map_err(|e| GenesisError::Malformed(e.to_string()))?;
+        if file.genesis_hash != spec.hash {
+            return Err(GenesisError::Spelling);
+        }
+        Ok(spec)
     }
 
     pub fn new(genesis: Genesis) -> Result<ChainSpec, GenesisError> {
@@ -235,16 +242,22 @@ pub(crate) fn parse_wei(text: &str) -> Result<U256, GenesisError> {
 
 fn check_limits(l: &Limits) -> Result<(), GenesisError> {
     let bad = |what: &'static str| Err(GenesisError::Limit(what));
-    match () {
-        () if l.block_bytes < 131_072 || l.block_bytes > 16 << 20 => {
-            bad("block_bytes must be 131072 to 16777216")
-        }
-        () if l.block_gas < 20_000_000 => bad("block_gas must be at least 20000000"),
-        () if l.automation_gas > l.block_gas / 2 => bad("automation_gas must be at most half of block_gas"),
-        () if l.block_statements == 0 || l.device_statements == 0 => bad("statement limits must not be zero"),
-        () if l.block_readings < 1024 => bad("block_readings must be at least 1024"),
-        () => Ok(()),
+    if !(131_072..=16 << 20).contains(&l.block_bytes) {
+        return bad("block_bytes must be 131072 to 16777216");
     }
+    if l.block_gas < 20_000_000 {
+        return bad("block_gas must be at least 20000000");
+    }
+    if l.automation_gas > l.block_gas / 2 {
+        return bad("automation_gas must be at most half of block_gas");
+    }
+    if l.block_statements == 0 || l.device_statements == 0 {
+        return bad("statement limits must not be zero");
+    }
+    if l.block_readings < 1024 {
+        return bad("block_readings must be at least 1024");
+    }
+    Ok(())
 }
 
 fn check_possession(chain_id: u64, v: &Validator) -> Result<(), GenesisError> {

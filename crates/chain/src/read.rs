@@ -157,12 +157,7 @@ impl Reader {
         limit: usize,
     ) -> Result<Page<(DeviceId, Device)>, ChainError> {
         let limit = limit.clamp(1, MAX_PAGE);
-        let mut items = Vec::new();
-        self.ledger.0.store.state.devices.for_each(|id, device| {
-            if items.len() <= limit && after.is_none_or(|after| *id > after) {
-                items.push((*id, device.clone()));
-            }
-        })?;
+        let mut items = self.ledger.0.store.state.devices.page(after.as_ref(), limit + 1)?;
         let more = items.len() > limit;
         items.truncate(limit);
         let next = items.last().filter(|_| more).map(|(id, _)| id.to_string());
@@ -179,13 +174,13 @@ impl Reader {
 
     /// The streams of one device.
     pub fn streams(&self, origin: &DeviceId) -> Result<Vec<(StreamId, Stream)>, ChainError> {
+        let store = &self.ledger.0.store;
         let mut items = Vec::new();
-        self.ledger.0.store.state.streams.for_each(|id, stream| {
-            if stream.origin == *origin {
-                items.push((*id, stream.clone()));
+        for id in crate::store::index::streams_of(store.index(), origin)? {
+            if let Some(stream) = store.state.streams.get(&id)? {
+                items.push((id, stream));
             }
-        })?;
-        items.sort_by_key(|(_, stream)| stream.number);
+        }
         Ok(items)
     }
 

@@ -42,8 +42,9 @@ fn start(dir: &std::path::Path, models: Vec<Spec>) -> TestChain {
 
 fn say(chain: &TestChain, n: u32, value: f64) -> triad_chain::Accepted {
     let time = T0 + i64::from(n) * 1_000_000;
+    let key = key();
     let statement =
-        StatementBuilder::new(&key(), Sequence::new(0, n)).number("level", Some("m"), value, Some(time));
+        StatementBuilder::new(&key, Sequence::new(0, n)).number("level", Some("m"), value, Some(time));
     chain.statement(statement.sign()).unwrap()
 }
 

@@ -152,6 +152,40 @@ impl<R: Record> Table<R> {
         Some(())
     }
 
+    /// The rows behind `after` in key order, at most `limit`: the stored ones with the changed ones laid over.
+    pub fn page(&self, after: Option<&R::Key>, limit: usize) -> Result<Vec<(R::Key, R)>, ChainError> {
+        let start = match after {
+            None => std::ops::Bound::Included(vec![R::TABLE as u8]),
+            Some(key) => std::ops::Bound::Excluded(stored_key::<R>(key)),
+        };
+        let end = std::ops::Bound::Excluded(vec![R::TABLE as u8 + 1]);
+        let hot = self.hot.read();
+        let mut rows: BTreeMap<R::Key, R> = BTreeMap::new();
+        let mut last = None;
+        for guard in self.store.range::<Vec<u8>, _>((start, end)) {
+            let (key, value) = guard.into_inner()?;
+            let damaged = || ChainError::corrupt(format!("a row of table {:?} does not decode", R::TABLE));
+            let key = R::read_key(&key[1..]).ok_or_else(damaged)?;
+            if !hot.rows.contains_key(&key) {
+                rows.insert(key.clone(), R::decode(&value).ok_or_else(damaged)?);
+            }
+            last = Some(key);
+            if rows.len() >= limit {
+                break;
+            }
+        }
+        // Changed rows count as far as the stored ones were read.
+        let full = rows.len() >= limit;
+        for (key, row) in &hot.rows {
+            let wanted =
+                after.is_none_or(|after| key > after) && (!full || last.as_ref().is_none_or(|l| key <= l));
+            if let (true, Some(row)) = (wanted, row) {
+                rows.insert(key.clone(), row.clone());
+            }
+        }
+        Ok(rows.into_iter().take(limit).collect())
+    }
+
     /// Visits every row, in key order: the stored ones with the changed ones laid over.
     pub fn for_each(&self, mut visit: impl FnMut(&R::Key, &R)) -> Result<(), ChainError> {
         let mut rows: BTreeMap<R::Key, R> = BTreeMap::new();

@@ -74,6 +74,7 @@ impl Store {
             batch.remove(&self.deltas, old.to_be_bytes());
         }
         let flushed = self.state.flush(height, &executed.tables, &mut batch);
+        index::put_streams(&executed.tables.streams, &self.index, &mut batch);
         pending.add(rows, |_| true);
         pending.flush(height, &self.index, &mut batch);
         for (id, device) in &executed.tables.devices {

@@ -7,17 +7,19 @@
 //! |---|---|
 //! | `r` stream u32, slot i64, height u64 | readings of one slot of 2³⁰ µs, by (time, leaf, record) |
 //! | `v` stream u32, height u64 | verdicts: (height, ordinal) |
+//! | `o` origin 20, stream u32 | the stream's id |
 //! | `s` signer 20, slot u64, height u64 | statements of 64 consecutive numbers: (number, leaf, half its identity) |
 
 use std::collections::{BTreeMap, HashMap};
 
 use fjall::{Keyspace, OwnedWriteBatch};
 use parking_lot::RwLock;
-use triad_statement::DeviceId;
+use triad_statement::{DeviceId, StreamId};
 
 use crate::error::ChainError;
 use crate::execute::ReadingRow;
-use crate::state::{BUCKETS, Reader, Writer};
+use crate::state::records::Stream;
+use crate::state::{BUCKETS, Changes, Reader, Writer};
 
 /// Half of a statement's identity: enough to tell a repetition from another statement on the same number.
 pub(crate) type HalfId = [u8; 16];
@@ -135,6 +137,28 @@ fn decode_readings(stream: u32, bytes: &[u8]) -> Option<Vec<ReadingRow>> {
         rows.push(ReadingRow { stream, time_us: time, value, leaf: leaf as u64, record });
     }
     Some(rows)
+}
+
+/// Adds the streams that a block opened to the list of their origin's.
+pub(crate) fn put_streams(streams: &Changes<Stream>, space: &Keyspace, batch: &mut OwnedWriteBatch) {
+    for (id, stream) in streams {
+        if let Some(stream) = stream {
+            let name = key(b'o', &[&stream.origin.0, &stream.number.to_be_bytes()]);
+            batch.insert(space, name, id.0.as_slice());
+        }
+    }
+}
+
+/// The streams of one origin, in order of their first reading.
+pub(crate) fn streams_of(space: &Keyspace, origin: &DeviceId) -> Result<Vec<StreamId>, ChainError> {
+    let mut out = Vec::new();
+    for guard in space.prefix(key(b'o', &[&origin.0])) {
+        let (_, id) = guard.into_inner()?;
+        let id =
+            id.as_ref().try_into().map_err(|_| ChainError::corrupt("the list of streams does not decode"))?;
+        out.push(StreamId(id));
+    }
+    Ok(out)
 }
 
 impl Pending {
