@@ -3,6 +3,8 @@
 //! `cargo run --release -p triad-consensus --example throughput [directory]`: the directory should be on the disk that
 //! matters; by default a temporary one.
 
+#![allow(clippy::unwrap_used)] // a measurement has no caller to tell
+
 #[path = "../tests/it/ledger.rs"]
 #[allow(dead_code)]
 mod ledger;

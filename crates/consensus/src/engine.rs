@@ -12,53 +12,37 @@
 //! ```
 
 use std::{
-    net::SocketAddr,
-    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
+    num::{NonZeroU64, NonZeroUsize},
     sync::Arc,
     time::Duration,
 };
 
 use commonware_broadcast::buffered;
 use commonware_consensus::{
-    Viewable as _,
-    marshal::{self, standard::Inline, standard::Standard},
+    marshal::{self, standard::Inline},
     simplex::{self, ForwardPolicy, SkipBudget, SkipPolicy, elector::RoundRobin},
     types::{Epoch, FixedEpocher, ViewDelta},
 };
-use commonware_cryptography::{
-    ChaCha20Poly1305, Digested, Sha256,
-    certificate::{ConstantProvider, Verifier as _},
-    ed25519::{PrivateKey, PublicKey},
-    sha256,
-};
-use commonware_p2p::{
-    Address, AddressableManager as _, Blocker, Provider, Receiver, Sender, authenticated::lookup,
-    utils::StaticProvider,
-};
+use commonware_cryptography::{Digested, Sha256, certificate::ConstantProvider, ed25519::PublicKey, sha256};
+use commonware_p2p::{Blocker, Provider, Receiver, Sender, utils::StaticProvider};
 use commonware_parallel::Sequential;
 use commonware_runtime::{
-    Clock, Handle as Task, Metrics, Network, Quota, Resolver, Spawner, Storage, Supervisor,
+    Clock, Handle as Task, Metrics, Network, Resolver, Spawner, Storage, Supervisor,
     buffer::paged::{CacheRef, page_size},
 };
-use commonware_storage::{
-    archive::{Archive as _, Identifier, prunable},
-    translator::EightCap,
-};
-use commonware_stream::{
-    cups::{self, Cups},
-    sake::{self, Sake},
-};
-use commonware_utils::{NZDuration, NZU32, NZU64, NZUsize, ordered::Map};
+use commonware_utils::{NZDuration, NZU64, NZUsize};
 use rand::CryptoRng;
 use tokio::sync::mpsc;
 
 use crate::{
-    Application, Block, ConsensusError, Mailbox, Scheme,
+    Application, ConsensusError, Mailbox, Scheme,
+    archive::Archives,
     block::BlockCodec,
     config::Checked,
     delivery::{Delivery, MAX_PENDING, Outbox},
     directory::Directory,
     inert::{Inert, NoBlocker, Replayed},
+    peers,
     progress::Shared,
     proposer::{Proposer, Rules},
     witness::Witness,
@@ -70,14 +54,10 @@ pub(crate) const ITEMS_PER_SECTION: NonZeroU64 = NZU64!(32);
 /// Length of the one epoch there is: longer than any chain.
 const EPOCH_LENGTH: NonZeroU64 = NZU64!(u64::MAX / 4);
 
-/// Messages a peer may send a second on each channel (bursts size the inbound queues).
-const VOTES_PER_SECOND: NonZeroU32 = NZU32!(512);
-const BLOCKS_PER_SECOND: NonZeroU32 = NZU32!(64);
-
-const MAILBOX: NonZeroUsize = NZUsize!(1024);
-const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
-const SMALL_WRITES: NonZeroUsize = NZUsize!(64 << 10);
-const BLOCK_WRITES: NonZeroUsize = NZUsize!(1 << 20);
+pub(crate) const MAILBOX: NonZeroUsize = NZUsize!(1024);
+pub(crate) const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
+pub(crate) const SMALL_WRITES: NonZeroUsize = NZUsize!(64 << 10);
+pub(crate) const BLOCK_WRITES: NonZeroUsize = NZUsize!(1 << 20);
 
 /// What every part of the runtime must offer.
 pub(crate) trait Runtime:
@@ -110,24 +90,21 @@ pub(crate) struct Running {
     pub(crate) errors: mpsc::UnboundedReceiver<ConsensusError>,
 }
 
-struct Channels<S, R> {
-    votes: (S, R),
-    certificates: (S, R),
-    resolver: (S, R),
-    broadcast: (S, R),
-    backfill: (S, R),
+/// What simplex and marshal talk through.
+pub(crate) struct Channels<S, R> {
+    pub(crate) votes: (S, R),
+    pub(crate) certificates: (S, R),
+    pub(crate) resolver: (S, R),
+    pub(crate) broadcast: (S, R),
+    pub(crate) backfill: (S, R),
 }
 
-type Finalization = simplex::types::Finalization<Scheme, sha256::Digest>;
-type Certificates<E> = prunable::Archive<EightCap, E, sha256::Digest, Finalization>;
-type Blocks<E> = prunable::Archive<EightCap, E, sha256::Digest, Arc<Block>>;
-
 impl<A: Application> Setup<A> {
-    fn codec(&self) -> BlockCodec {
+    pub(crate) fn codec(&self) -> BlockCodec {
         BlockCodec { max_bytes: self.max_block_bytes, header_of: A::header }
     }
 
-    fn alone(&self) -> bool {
+    pub(crate) fn alone(&self) -> bool {
         self.checked.validators.len() == 1
     }
 
@@ -152,50 +129,10 @@ impl<A: Application> Setup<A> {
             let provider = StaticProvider::new(self.epoch, self.checked.validators.clone());
             return self.wire(context, provider, NoBlocker::new(), channels, Some(replayed)).await;
         }
-        let (mut network, oracle) = self.network(context);
-        let mut register = |channel, rate| network.register(channel, Quota::per_second(rate));
-        let channels = Channels {
-            votes: register(0, VOTES_PER_SECOND),
-            certificates: register(1, VOTES_PER_SECOND),
-            resolver: register(2, VOTES_PER_SECOND),
-            broadcast: register(3, BLOCKS_PER_SECOND),
-            backfill: register(4, BLOCKS_PER_SECOND),
-        };
+        let (network, oracle, channels) = peers::open(context.child("p2p"), &self);
         let mut running = self.wire(context, oracle.clone(), oracle, channels, None).await?;
         running.tasks.push(("network", network.start()));
         Ok(running)
-    }
-
-    fn network<E: Runtime>(
-        &self,
-        context: &E,
-    ) -> (lookup::Network<E, Cups<Sake<PrivateKey>, ChaCha20Poly1305>>, lookup::Oracle<PublicKey>) {
-        let n = u32::try_from(self.checked.validators.len()).expect("the validator count was checked");
-        let listen = self.checked.listen.expect("a cluster's network was checked");
-        let limit = commonware_p2p::max_message_size(&[
-            simplex::max_payload_size::<Scheme, sha256::Digest>(n),
-            marshal::max_payload_size::<Standard<Block>, Scheme>(n, &self.codec()),
-        ]);
-        let handshake = Cups::new(
-            Sake {
-                signer: self.checked.key.clone(),
-                synchrony_bound: Duration::from_secs(5),
-                max_handshake_age: Duration::from_secs(10),
-                version: sake::Version::V1,
-            },
-            cups::Version::V1,
-        );
-        let validators = NonZeroUsize::new(self.checked.validators.len()).unwrap_or(NonZeroUsize::MIN);
-        // `recommended` would refuse private addresses, which clusters in one rack or on one machine have.
-        let config = lookup::Config::local(handshake, &self.namespace, listen, validators, limit, MAILBOX);
-        let (network, mut oracle) = lookup::Network::new(context.child("p2p"), config);
-        let peers: Vec<(PublicKey, SocketAddr)> =
-            self.checked.peers.iter().cloned().chain([(self.checked.public.clone(), listen)]).collect();
-        let peers: Vec<(PublicKey, Address)> =
-            peers.into_iter().map(|(key, address)| (key, Address::Symmetric(address))).collect();
-        let peers: Map<PublicKey, Address> = Map::try_from(peers).expect("peers were checked to be distinct");
-        oracle.track(self.epoch, peers);
-        (network, oracle)
     }
 
     async fn wire<E, P, B, S, R>(
@@ -227,11 +164,7 @@ impl<A: Application> Setup<A> {
                 .ok_or_else(|| ConsensusError::Config("the key is not a validator's".into()))?;
         let mut tasks = Vec::new();
 
-        // Storage of final blocks, and whether the journal is as new as they are.
-        let certificates: Certificates<E> =
-            self.certificate_archive(context.child("certificates"), &cache).await?;
-        let blocks: Blocks<E> = self.block_archive(context.child("blocks"), &cache).await?;
-        self.refuse_stale_journal(&certificates, blocks.last_index()).await?;
+        let Archives { certificates, blocks } = Archives::open(context, &self, &cache).await?;
 
         // Blocks on their way between validators.
         let (broadcast, buffer) = buffered::Engine::new(
@@ -361,91 +294,9 @@ impl<A: Application> Setup<A> {
         );
         tasks.push(("simplex", engine.start(channels.votes, channels.certificates, channels.resolver)));
         if let Some(replayed) = replayed {
-            let _ = context.child("replayed").spawn(|clock| async move { replayed.hand_back(clock).await });
+            let _task =
+                context.child("replayed").spawn(|clock| async move { replayed.hand_back(clock).await });
         }
         Ok(Running { tasks, shared, errors })
-    }
-
-    async fn certificate_archive<E: Runtime>(
-        &self,
-        context: E,
-        cache: &CacheRef,
-    ) -> Result<Certificates<E>, ConsensusError> {
-        let codec = Scheme::certificate_codec_config_unbounded();
-        prunable::Archive::init(context, archive_config("certificates", cache, codec))
-            .await
-            .map_err(|e| self.unreadable("certificates", e))
-    }
-
-    async fn block_archive<E: Runtime>(
-        &self,
-        context: E,
-        cache: &CacheRef,
-    ) -> Result<Blocks<E>, ConsensusError> {
-        prunable::Archive::init(context, archive_config("blocks", cache, self.codec()))
-            .await
-            .map_err(|e| self.unreadable("blocks", e))
-    }
-
-    fn unreadable(&self, name: &str, cause: impl std::fmt::Display) -> ConsensusError {
-        ConsensusError::io(
-            "consensus' store of final blocks cannot be read; if the disk is sound, restore the whole data directory from a copy",
-            self.directory.storage().join(format!("archive-{name}")),
-            cause,
-        )
-    }
-
-    /// The journal is written before the archive, and the archive before the ledger. If one of them is ahead of what it
-    /// follows, the latter was restored from an older copy.
-    async fn refuse_stale_journal<E: Runtime>(
-        &self,
-        certificates: &Certificates<E>,
-        archived: Option<u64>,
-    ) -> Result<(), ConsensusError> {
-        let stale = |what| {
-            Err(ConsensusError::JournalStale {
-                dir: self.directory.storage(),
-                what,
-                key: self.directory.key().to_owned(),
-            })
-        };
-        let (ledger, archived) = (self.app.final_height(), archived.unwrap_or(0));
-        if ledger > archived {
-            return stale(format!("the ledger is at height {ledger}, consensus only at {archived}"));
-        }
-        if !self.alone() {
-            // With peers the archive may have been filled by them, ahead of the own journal.
-            return Ok(());
-        }
-        let Some(height) = certificates.last_index() else { return Ok(()) };
-        let certificate = certificates
-            .get(Identifier::Index(height))
-            .await
-            .map_err(|e| self.unreadable("certificates", e))?;
-        let Some(certificate) = certificate else { return Ok(()) };
-        let journal = self.directory.highest_view(&journal_partition(self.epoch))?.unwrap_or(0);
-        let view = certificate.proposal.view().get();
-        if view > journal {
-            return stale(format!(
-                "block {height} became final in view {view}, the journal ends in view {journal}"
-            ));
-        }
-        Ok(())
-    }
-}
-
-fn archive_config<C>(name: &str, cache: &CacheRef, codec_config: C) -> prunable::Config<EightCap, C> {
-    prunable::Config {
-        translator: EightCap,
-        metadata_partition: format!("archive-{name}-metadata"),
-        key_partition: format!("archive-{name}-keys"),
-        key_page_cache: cache.clone(),
-        value_partition: format!("archive-{name}-values"),
-        compression: None,
-        codec_config,
-        items_per_section: ITEMS_PER_SECTION,
-        key_write_buffer: SMALL_WRITES,
-        value_write_buffer: BLOCK_WRITES,
-        replay_buffer: REPLAY_BUFFER,
     }
 }

@@ -28,6 +28,7 @@
 //! It never looks into a block, keeps no ledger state, and judges no time: the ledger does.
 
 mod application;
+mod archive;
 mod block;
 mod config;
 mod delivery;
@@ -36,6 +37,7 @@ mod engine;
 mod error;
 mod handle;
 mod inert;
+mod peers;
 mod progress;
 mod proposer;
 mod witness;

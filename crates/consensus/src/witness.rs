@@ -62,7 +62,7 @@ impl<E: Spawner, R> Witness<E, R> {
             return;
         }
         let (directory, shared) = (self.directory.clone(), self.shared.clone());
-        let _ = self.context.child("first_vote").shared(true).spawn(move |_| async move {
+        let _task = self.context.child("first_vote").shared(true).spawn(move |_| async move {
             if let Err(error) = directory.mark_voted() {
                 shared.fail(error);
             }

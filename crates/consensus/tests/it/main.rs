@@ -1,5 +1,7 @@
 //! The whole engine, with real files, real sockets and real kills, behind a small test ledger.
 
+#![allow(clippy::unwrap_used)] // all of this is test code, also outside of test functions
+
 mod cluster;
 mod crash;
 mod ledger;
