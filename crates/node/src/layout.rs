@@ -53,7 +53,7 @@ pub fn read_genesis(path: &Path) -> anyhow::Result<ChainSpec> {
         .with_context(|| format!("{} is not a genesis this program can run", path.display()))
 }
 
-/// The secret keys of a validator.
+/// The secret keys of a validator. Its `Debug` shows none of them.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValidatorKeys {
@@ -61,6 +61,12 @@ pub struct ValidatorKeys {
     consensus_secret: Bytes,
     /// secp256k1 secret that signs finalised checkpoints for public chains.
     checkpoint_secret: Bytes,
+}
+
+impl std::fmt::Debug for ValidatorKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ValidatorKeys").finish_non_exhaustive()
+    }
 }
 
 impl ValidatorKeys {

@@ -37,19 +37,6 @@ impl Api {
             self.http.get(format!("{}{path}", self.base)).send().await.with_context(|| self.unreachable())?;
         Ok(read(response).await?.bytes().await?.to_vec())
     }
-
-    /// Posts one statement and returns the node's answer once it is final.
-    pub async fn post_statement(&self, statement: Vec<u8>) -> anyhow::Result<Value> {
-        let response = self
-            .http
-            .post(format!("{}/v1/statements", self.base))
-            .header("content-type", "application/cose; cose-type=\"cose-sign1\"")
-            .body(statement)
-            .send()
-            .await
-            .with_context(|| self.unreachable())?;
-        read(response).await?.json().await.context("the node's answer is not JSON")
-    }
 }
 
 /// An error answer becomes its problem document's words.

@@ -1,8 +1,10 @@
 //! `triad`: signed readings, judged by consensus, acted on by contracts, provable offline.
 
+mod bench;
 mod client;
 mod commands;
 mod config;
+mod demo;
 mod publisher;
 mod signer;
 mod timestamp;
@@ -30,6 +32,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// See all of it in a minute: devices, judgement, money, proof.
+    Demo(commands::demo::Args),
     /// Create keys and genesis of a new chain with one validator.
     Init(commands::init::Args),
     /// Run a node.
@@ -50,6 +54,9 @@ enum Command {
     Verify(commands::verify::Args),
     /// Re-execute a stored chain and reproduce every root and verdict.
     Audit(commands::audit::Args),
+    /// Measure this program on this machine.
+    #[command(subcommand)]
+    Bench(commands::bench::Command),
 }
 
 fn main() -> std::process::ExitCode {
@@ -63,6 +70,7 @@ fn main() -> std::process::ExitCode {
         log.init()
     }
     let done = match cli.command {
+        Command::Demo(args) => commands::demo::run(&args),
         Command::Init(args) => commands::init::run(&args),
         Command::Node(args) => commands::node::run(args),
         Command::Key(command) => commands::key::run(&command),
@@ -72,6 +80,7 @@ fn main() -> std::process::ExitCode {
         Command::Receipt(command) => commands::receipt::run(command),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Audit(args) => commands::audit::run(&args),
+        Command::Bench(command) => commands::bench::run(command),
     };
     match done {
         Ok(code) => code,

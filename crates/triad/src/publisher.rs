@@ -128,11 +128,17 @@ impl Publisher {
         self.report.acknowledged
     }
 
-    /// Waits for everything in flight and disconnects.
-    pub async fn finish(mut self) -> anyhow::Result<Report> {
+    /// Waits for everything in flight.
+    pub async fn drain(&mut self) -> anyhow::Result<()> {
         while self.in_flight > 0 {
             self.one().await?;
         }
+        Ok(())
+    }
+
+    /// Waits for everything in flight and disconnects.
+    pub async fn finish(mut self) -> anyhow::Result<Report> {
+        self.drain().await?;
         // Closed by the node already is fine.
         let _ = self.client.disconnect().await;
         self.events.abort();

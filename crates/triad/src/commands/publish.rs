@@ -62,28 +62,33 @@ pub struct Args {
 }
 
 /// (microseconds since the epoch, value)
-pub fn read_csv(path: &Path, time: &str, value: &str) -> anyhow::Result<Vec<(i64, f64)>> {
-    let mut reader =
-        csv::Reader::from_path(path).with_context(|| format!("cannot read {}", path.display()))?;
+fn read_csv(path: &Path, time: &str, value: &str) -> anyhow::Result<Vec<(i64, f64)>> {
+    let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse_csv(file, time, value).with_context(|| path.display().to_string())
+}
+
+/// The same of CSV from anywhere.
+pub fn parse_csv(input: impl std::io::Read, time: &str, value: &str) -> anyhow::Result<Vec<(i64, f64)>> {
+    let mut reader = csv::Reader::from_reader(input);
     let header = reader.headers()?.clone();
     let column = |name: &str| {
         let names = header.iter().collect::<Vec<_>>().join(", ");
         header
             .iter()
             .position(|h| h == name)
-            .with_context(|| format!("{} has no column `{name}`; it has: {names}", path.display()))
+            .with_context(|| format!("there is no column `{name}`; the columns are: {names}"))
     };
     let (time, value) = (column(time)?, column(value)?);
     let mut rows = Vec::new();
     for (i, row) in reader.records().enumerate() {
         let row = row?;
-        let place = || format!("{}: row {}", path.display(), i + 2);
+        let place = || format!("row {}", i + 2);
         let at = timestamp::parse(row.get(time).unwrap_or_default()).with_context(place)?;
         let value: f64 = row.get(value).unwrap_or_default().trim().parse().with_context(place)?;
         rows.push((at, value));
     }
     if rows.is_empty() {
-        bail!("{} has no rows", path.display());
+        bail!("there are no rows");
     }
     Ok(rows)
 }
@@ -104,7 +109,8 @@ async fn publish(args: Args) -> anyhow::Result<()> {
         ),
     };
     let device = Api::new(&args.remote.api)?.get(&format!("/v1/devices/{id}")).await?;
-    let next = device["next_sequence"]["number"].as_u64().context("the device has used up its epoch: raise it")?;
+    let next =
+        device["next_sequence"]["number"].as_u64().context("the device has used up its epoch: raise it")?;
     let mut sequence = Sequence(next);
     let mut publisher = Publisher::connect(&args.mqtt, &format!("triad-publish-{id}"), args.window).await?;
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(rows.len() as u64) };

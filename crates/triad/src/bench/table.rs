@@ -1,0 +1,83 @@
+//! The reports for people, as Markdown tables.
+
+use super::cpu::CLIENT;
+use super::ingest::Report;
+
+pub fn ingest(report: &Report) -> String {
+    let m = &report.machine;
+    let mut out = format!(
+        "{} cores, {}; {}, {:.0} fsyncs/s; {} devices, {} s a case\n\n",
+        m.cores, m.cpu, m.file_system, m.fsyncs_per_s, report.devices, report.seconds
+    );
+    for b in &report.baselines {
+        let sizes: Vec<String> = b.rates.iter().map(|(n, rate)| format!("{n}: {rate:.0}/s")).collect();
+        out += &format!(
+            "baseline, packs of {}: {:.0} signatures/s (batches of {})\n",
+            b.pack,
+            b.best,
+            sizes.join(", ")
+        );
+    }
+    out += "\n| door | readings a statement | model | statements/s | readings/s | of the baseline | full load p50 / p99 ms \
+            | light load p50 / p99 ms | disk B a reading | disk ÷ statement bytes | RSS MiB (pre-signed MiB) |\n";
+    out += "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
+    for c in &report.cases {
+        let ratio = c.statements_per_s / report.baseline(c.pack).unwrap_or(f64::INFINITY);
+        out += &format!(
+            "| {:?} | {} | {:?} | {:.0} | {:.0} | {ratio:.2} | {:.1} / {:.1} | {:.1} / {:.1} | {:.0} | {:.2} | {} ({}) |\n",
+            c.door,
+            c.pack,
+            c.model,
+            c.statements_per_s,
+            c.readings_per_s,
+            c.full_ms_p50,
+            c.full_ms_p99,
+            c.light_ms_p50,
+            c.light_ms_p99,
+            c.disk_bytes_per_reading,
+            c.disk_per_statement_byte,
+            c.resident_bytes >> 20,
+            c.presigned_bytes >> 20,
+        );
+    }
+    out += "\nCPU seconds under full load, by threads; the client's are in no other row\n";
+    for c in &report.cases {
+        let client = c.cpu_s.get(CLIENT).copied().unwrap_or(0.0);
+        let total = c.cpu_s.get("total").copied().unwrap_or(0.0);
+        let named: f64 = c.cpu_s.iter().filter(|(n, _)| *n != "total").map(|(_, s)| s).sum();
+        let rows: Vec<String> = c
+            .cpu_s
+            .iter()
+            .filter(|(name, _)| *name != "total" && *name != CLIENT)
+            .map(|(name, s)| format!("{name} {s:.1}"))
+            .collect();
+        out += &format!(
+            "  {:?} · {} · {:?}: client {client:.1} · {} · ended threads {:.1} · process {total:.1} in {:.1} s\n",
+            c.door,
+            c.pack,
+            c.model,
+            rows.join(" · "),
+            (total - named).max(0.0),
+            c.seconds
+        );
+    }
+    out += "\nSent, acknowledged, found after the restart\n";
+    for c in &report.cases {
+        out += &format!(
+            "  {:?} · {} · {:?}: {} sent, {} acknowledged, {} found, {} missing, {} blocks, {} verdicts{}\n",
+            c.door,
+            c.pack,
+            c.model,
+            c.sent,
+            c.acknowledged,
+            c.found,
+            c.missing,
+            c.blocks,
+            c.verdicts,
+            if c.refused.is_empty() { String::new() } else { format!(", refused {:?}", c.refused) }
+        );
+    }
+    out += "\nOnly statements found after the restart count. Disk excludes genesis and the registration of the devices; the\n\
+            resident memory is that of node and client, pre-signed statements included.\n";
+    out
+}

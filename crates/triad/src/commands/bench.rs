@@ -1,0 +1,109 @@
+//! `triad bench`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::Done;
+use crate::bench::case::{Door, Model};
+use crate::bench::{ingest, table, worst};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Measure statements/s from door to final and stored, beside bare batch verification.
+    #[command(
+        after_help = "Examples:\n  triad bench ingest\n  triad bench ingest --seconds 10 --door in-process --pack 1 --model none\n\nThe directory must be on a disk file system, or fsyncs cost nothing and the figures mean nothing."
+    )]
+    Ingest(IngestArgs),
+    /// Build the worst blocks that the limits allow and time them against a quarter of the leader timeout.
+    Block(BlockArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct IngestArgs {
+    /// Full load for so long, in each case.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    devices: u32,
+    #[arg(long, value_delimiter = ',', default_value = "in-process,mqtt")]
+    door: Vec<Door>,
+    /// Readings a statement.
+    #[arg(long, value_delimiter = ',', default_value = "1,32", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pack: Vec<u32>,
+    /// The model on every stream.
+    #[arg(long, value_delimiter = ',', default_value = "none,range,anomaly")]
+    model: Vec<Model>,
+    /// Connections of the MQTT client, each with 1,024 statements in flight.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    connections: u32,
+    /// Where the chains are made, and removed again.
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Print a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct BlockArgs {
+    /// Readings that each stream had before, so that its model has grown.
+    #[arg(long, default_value_t = 40)]
+    history: usize,
+    /// A percentage of the limits, for a quick try.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100))]
+    percent: u32,
+    /// Where the chains are made, and removed again.
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Print a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(command: Command) -> Done {
+    if cfg!(debug_assertions) {
+        eprintln!("This is a debug build: its figures say nothing about speed.");
+    }
+    match command {
+        Command::Ingest(args) => {
+            let options = ingest::Options {
+                seconds: args.seconds,
+                devices: args.devices as usize,
+                doors: args.door,
+                packs: args.pack.into_iter().map(|pack| pack as usize).collect(),
+                models: args.model,
+                connections: args.connections as usize,
+                data_dir: args.data_dir,
+            };
+            let report = ingest::run(&options, |so_far| {
+                if let Some(case) = so_far.cases.last() {
+                    eprintln!(
+                        "  {:.0} statements/s, {:.0} readings/s; {} of {} found",
+                        case.statements_per_s, case.readings_per_s, case.found, case.acknowledged
+                    );
+                }
+            })?;
+            if args.json {
+                println!("{}", serde_json::to_string(&report)?);
+            } else {
+                print!("{}", table::ingest(&report));
+            }
+            let missing = report.cases.iter().any(|c| c.missing > 0);
+            Ok(if missing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+        Command::Block(args) => {
+            let options = worst::Options {
+                history: args.history,
+                percent: args.percent as usize,
+                data_dir: args.data_dir,
+            };
+            let report = worst::run(&options)?;
+            if args.json {
+                println!("{}", serde_json::to_string(&report)?);
+            } else {
+                print!("{}", report.table());
+            }
+            Ok(if report.pass { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
