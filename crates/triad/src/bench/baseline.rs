@@ -28,7 +28,10 @@ impl Baseline {
         // Each size has statements of its own.
         for (n, batch) in BATCHES.into_iter().enumerate() {
             let from = (n * part).min(pool.statements.len());
-            rates.push((batch, rate(fleet, pool, from..(from + part).min(pool.statements.len()), batch, each)?));
+            rates.push((
+                batch,
+                rate(fleet, pool, from..(from + part).min(pool.statements.len()), batch, each)?,
+            ));
         }
         let best = rates.iter().map(|(_, rate)| *rate).fold(0.0, f64::max);
         Ok(Baseline { pack: pool.pack, rates, best })

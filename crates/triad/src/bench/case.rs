@@ -188,7 +188,9 @@ pub fn registrations(wallet: &Wallet, fleet: &Fleet) -> Vec<Vec<u8>> {
         contracts::register(items.collect())
     };
     let batches = fleet.keys.chunks(REGISTRATIONS).enumerate();
-    batches.map(|(nonce, keys)| transaction(wallet, nonce as u64, call(keys), REGISTRATION_GAS, U256::ZERO)).collect()
+    batches
+        .map(|(nonce, keys)| transaction(wallet, nonce as u64, call(keys), REGISTRATION_GAS, U256::ZERO))
+        .collect()
 }
 
 pub fn transaction(

@@ -1,7 +1,6 @@
 //! Devices and what they sign, before any clock starts.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use triad_chain::clock_ms;
@@ -109,6 +108,3 @@ fn temperature(device: usize, k: usize) -> f64 {
     let noise = ((x ^ x >> 31) % 50) as f64;
     (400.0 + swing + noise) / 100.0
 }
-
-/// Pools by pack size, made once and used by every case.
-pub type Pools = Vec<Arc<Pool>>;

@@ -77,8 +77,7 @@ async fn session(mut stream: TcpStream, shared: Rc<Shared>) -> anyhow::Result<()
     let mut due = tokio::time::Instant::now();
     loop {
         let begin = shared.run.borrow().first;
-        let over =
-            shared.next.get() >= shared.pool.statements.len() || begin.elapsed() >= shared.plan.time;
+        let over = shared.next.get() >= shared.pool.statements.len() || begin.elapsed() >= shared.plan.time;
         let mut paced = false;
         while !over && output.len() < OUTPUT && !paced {
             if shared.plan.pace.is_some() && tokio::time::Instant::now() < due {
