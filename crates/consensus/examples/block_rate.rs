@@ -1,6 +1,6 @@
 //! How fast a single validator orders blocks, and how long an item takes from submission to durable delivery.
 //!
-//! `cargo run --release -p triad-consensus --example throughput [directory]`: the directory should be on the disk that
+//! `cargo run --release -p triad-consensus --example block_rate [directory]`: the directory should be on the disk that
 //! matters; by default a temporary one.
 
 #![allow(clippy::unwrap_used)] // a measurement has no caller to tell
