@@ -230,7 +230,7 @@ impl Ledger {
         let history = Arc::new(Past { ancestors: ancestors.clone(), store: self.0.store.clone() });
         let parent = match ancestors.first() {
             None => Parent {
-                checkpoint: tip.checkpoint.clone(),
+                checkpoint: tip.checkpoint,
                 digest: tip.digest,
                 eth_hash: tip.eth_hash,
                 state_root: tip.state_root,
@@ -239,7 +239,7 @@ impl Ledger {
                 history,
             },
             Some(newest) => Parent {
-                checkpoint: newest.block.checkpoint.clone(),
+                checkpoint: newest.block.checkpoint,
                 digest: newest.block.digest,
                 eth_hash: newest.evm.hash,
                 state_root: newest.evm.header.state_root,
@@ -381,7 +381,7 @@ impl Ledger {
         let rows = crate::store::index_rows(&executed, &view)?;
         inner.store.commit(&executed, certificate, &rows, &inner.pending, inner.sync)?;
         *inner.tip.write() = Tip {
-            checkpoint: executed.block.checkpoint.clone(),
+            checkpoint: executed.block.checkpoint,
             digest: executed.block.digest,
             eth_hash: executed.evm.hash,
             state_root: executed.evm.header.state_root,
@@ -420,7 +420,7 @@ impl Ledger {
 
 pub(crate) fn genesis_tip(genesis: &Block, evm: &EvmBlock) -> Tip {
     Tip {
-        checkpoint: genesis.checkpoint.clone(),
+        checkpoint: genesis.checkpoint,
         digest: genesis.digest,
         eth_hash: evm.hash,
         state_root: evm.header.state_root,

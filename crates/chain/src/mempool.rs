@@ -266,7 +266,7 @@ impl Mempool {
             }
         }
         let included: HashSet<B256> =
-            block.body.transactions.iter().map(|raw| alloy_primitives::keccak256(raw)).collect();
+            block.body.transactions.iter().map(alloy_primitives::keccak256).collect();
         for hash in included {
             if let Some(key) = pool.tx_hashes.get(&hash).copied()
                 && let Some(entry) = pool.txs.get_mut(&key)

@@ -97,7 +97,7 @@ impl Reader {
     /// The last final block's checkpoint and digest.
     pub fn tip(&self) -> (Checkpoint, [u8; 32]) {
         let tip = self.ledger.0.tip.read();
-        (tip.checkpoint.clone(), tip.digest)
+        (tip.checkpoint, tip.digest)
     }
 
     /// (statements, transactions) that wait for a block here.
@@ -118,6 +118,7 @@ impl Reader {
     }
 
     /// A checkpoint and its own certificate, if it has one.
+    #[allow(clippy::type_complexity)] // A pair that may be absent, whose second half may be absent.
     pub fn checkpoint(&self, height: u64) -> Result<Option<(Checkpoint, Option<Vec<u8>>)>, ChainError> {
         Ok(self.ledger.0.store.checkpoint(height)?.map(|s| (s.checkpoint, s.certificate)))
     }

@@ -1,5 +1,7 @@
 //! Contracts act in the block of the reading, and nothing they do can harm the chain or each other.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 use alloy_primitives::{Address, B256, I256, U256};
 use alloy_sol_types::{SolCall, SolValue, sol};
 use triad_chain::testing::{TestChain, genesis, wallet};

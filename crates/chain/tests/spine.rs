@@ -1,5 +1,7 @@
 //! A statement's whole path over a ledger without a consensus engine.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 use alloy_primitives::{B256, U256};
 use triad_chain::testing::{TestChain, advance, genesis, wallet};
 use triad_chain::{Answer, ChainSpec, Ledger, Reader, contracts};

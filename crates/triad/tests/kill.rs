@@ -1,6 +1,8 @@
 //! SIGKILL at random moments under load: nothing acknowledged is lost, nothing is there twice, and the chain goes on by
 //! itself.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;

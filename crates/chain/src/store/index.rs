@@ -338,8 +338,8 @@ impl Pending {
         number: u64,
     ) -> Result<Option<StatementRow>, ChainError> {
         let maps = self.0.read();
-        let fresh = maps.statements.get(signer).into_iter().flatten();
-        if let Some(row) = fresh.filter(|row| row.number == number).next() {
+        let mut fresh = maps.statements.get(signer).into_iter().flatten();
+        if let Some(row) = fresh.find(|row| row.number == number) {
             return Ok(Some(*row));
         }
         let slot = number >> 6;

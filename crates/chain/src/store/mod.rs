@@ -113,10 +113,10 @@ impl Store {
     /// Height of the last commit; `None` before genesis was stored.
     pub fn tip(&self) -> Result<Option<u64>, ChainError> {
         let bytes = self.meta.get("tip")?;
-        Ok(bytes
+        bytes
             .map(|b| b.as_ref().try_into().map(u64::from_be_bytes))
             .transpose()
-            .map_err(|_| ChainError::corrupt("the height of the last commit does not decode"))?)
+            .map_err(|_| ChainError::corrupt("the height of the last commit does not decode"))
     }
 
     /// Bytes on disk, journals included.
