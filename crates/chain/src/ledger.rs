@@ -182,6 +182,11 @@ impl Ledger {
         Ok(Ledger(Arc::new(inner)))
     }
 
+    /// Whether this is the only handle left: dropping it closes the store.
+    pub fn is_last(&self) -> bool {
+        Arc::strong_count(&self.0) == 1 && Arc::strong_count(&self.0.store) == 1
+    }
+
     pub fn spec(&self) -> &ChainSpec {
         &self.0.rules.spec
     }

@@ -119,6 +119,7 @@ async fn main() {
     let mut registry = prometheus_client::registry::Registry::default();
     let server = serve(config, door, &mut registry, std::future::pending()).await.expect("a free port");
     let address = server.addresses.tcp.expect("asked for");
+    let mut acknowledged = 0;
     for v5 in [false, true] {
         let start = Instant::now();
         let until = start + Duration::from_secs(seconds);
@@ -137,5 +138,13 @@ async fn main() {
         println!(
             "MQTT {version}: {connections} connections, window {WINDOW}: {rate:.0} acknowledged a second"
         );
+        acknowledged += total;
     }
+    // The clients' count must be the server's.
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).expect("writing to a String");
+    let line = "triad_mqtt_publishes_total{result=\"accepted\"}";
+    let accepted = text.lines().find_map(|text| text.strip_prefix(line)?.trim().parse::<u64>().ok());
+    assert_eq!(accepted, Some(acknowledged), "the server accepted another number than the clients counted");
+    println!("{acknowledged} acknowledged, as many as the server counts accepted");
 }

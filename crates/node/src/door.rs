@@ -17,12 +17,17 @@ pub struct ChainDoor {
 }
 
 impl ChainDoor {
-    /// Translates committed blocks for subscribers, as long as there are any. Must be called within a runtime.
-    pub fn new(submitter: Submitter, reader: &Reader) -> ChainDoor {
+    /// Translates committed blocks for subscribers, as long as there are any, until `stopped`. Must be called within a
+    /// runtime.
+    pub fn new(
+        submitter: Submitter,
+        reader: &Reader,
+        stopped: impl Future<Output = ()> + Send + 'static,
+    ) -> ChainDoor {
         let (events, _) = broadcast::channel(BUFFER);
         let mut blocks = reader.watch();
         let (sender, reader) = (events.clone(), reader.clone());
-        tokio::spawn(async move {
+        let translating = async move {
             loop {
                 match blocks.recv().await {
                     Ok(block) if sender.receiver_count() > 0 => {
@@ -34,6 +39,12 @@ impl ChainDoor {
                     }
                     Err(broadcast::error::RecvError::Closed) => return,
                 }
+            }
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                () = translating => {}
+                () = stopped => {}
             }
         });
         ChainDoor { submitter, events }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
-use triad_api::{ApiConfig, Backend};
+use triad_api::{ApiConfig, ApiServer, Backend};
 use triad_chain::{Ledger, Reader, Submitter};
 use triad_ingest::{MqttConfig, MqttServer};
 use triad_rpc::RpcConfig;
@@ -61,6 +61,9 @@ pub struct Node {
     pub http: Option<SocketAddr>,
     pub rpc: Option<SocketAddr>,
     pub mqtt: MqttServer,
+    api: Option<ApiServer>,
+    rpc_server: Option<triad_rpc::ServerHandle>,
+    ledger: Ledger,
     consensus: triad_consensus::Handle,
     stop: watch::Sender<bool>,
 }
@@ -93,7 +96,6 @@ impl Node {
         let ledger = tokio::task::spawn_blocking(move || Ledger::open(&chain_dir, spec)).await??;
         let reader = Reader::new(ledger.clone());
         let submitter = Submitter::start(ledger.clone(), options.verifiers)?;
-        tokio::spawn(ledger.clone().wake_for_deadlines());
 
         let mut registry = Registry::default();
         reader.register_metrics(&mut registry);
@@ -105,39 +107,39 @@ impl Node {
                 let _ = stopped.wait_for(|stop| *stop).await;
             }
         };
+        let (waker, stopping) = (ledger.clone().wake_for_deadlines(), when_stopped());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = waker => {}
+                () = stopping => {}
+            }
+        });
         let app = App::new(ledger.clone());
         let consensus = tokio::task::spawn_blocking(move || triad_consensus::start(consensus, app)).await??;
-        let door = ChainDoor::new(submitter.clone(), &reader);
+        let door = ChainDoor::new(submitter.clone(), &reader, when_stopped());
         let mqtt = triad_ingest::serve(options.mqtt.clone(), door, &mut registry, when_stopped())
             .await
             .context("the MQTT door does not open")?;
-        let http = match options.http {
+        let api = match options.http {
             None => None,
-            Some(addr) => {
-                let config = ApiConfig { address: addr, ..ApiConfig::default() };
+            Some(address) => {
+                let config = ApiConfig { address, ..ApiConfig::default() };
                 let backend = Backend::new(reader.clone(), submitter.clone(), Arc::new(registry));
-                let server = triad_api::serve(config, backend, when_stopped()).await?;
-                Some(server.address)
+                Some(triad_api::serve(config, backend, when_stopped()).await?)
             }
         };
-        let rpc = match options.rpc {
-            None => None,
+        let (rpc, rpc_server) = match options.rpc {
+            None => (None, None),
             Some(addr) => {
                 let config = RpcConfig { addr, ..RpcConfig::default() };
-                let (addr, handle) =
-                    triad_rpc::serve(config, reader.clone(), submitter.clone(), options.dev_accounts.clone())
-                        .await
-                        .context("the JSON-RPC door does not open")?;
-                let stopping = when_stopped();
-                tokio::spawn(async move {
-                    stopping.await;
-                    // Already stopped is fine.
-                    let _ = handle.stop();
-                });
-                Some(addr)
+                let accounts = options.dev_accounts.clone();
+                let (addr, server) =
+                    triad_rpc::serve(config, reader.clone(), submitter.clone(), accounts).await?;
+                (Some(addr), Some(server))
             }
         };
-        Ok(Node { reader, submitter, http, rpc, mqtt, consensus, stop })
+        let http = api.as_ref().map(|api| api.address);
+        Ok(Node { reader, submitter, http, rpc, mqtt, api, rpc_server, ledger, consensus, stop })
     }
 
     /// Resolves when consensus has stopped by itself, which it never should.
@@ -148,12 +150,29 @@ impl Node {
         }
     }
 
-    /// Closes the doors, lets what is in flight become final, and ends consensus.
+    /// Closes the doors, lets what is in flight become final, ends consensus and closes the store.
     pub async fn stop(self) -> anyhow::Result<()> {
+        let Node { reader, submitter, mqtt, api, rpc_server, ledger, consensus, stop, .. } = self;
         // Nobody listening any more is fine.
-        let _ = self.stop.send(true);
-        self.mqtt.stopped().await;
-        self.consensus.shutdown().await?;
-        Ok(())
+        let _ = stop.send(true);
+        mqtt.stopped().await;
+        if let Some(api) = api {
+            api.stopped().await;
+        }
+        if let Some(server) = rpc_server {
+            // Stopped already is fine.
+            let _ = server.stop();
+            server.stopped().await;
+        }
+        consensus.shutdown().await?;
+        drop((reader, submitter));
+        // The last threads let go of the store within moments; whoever opens it next must find it closed.
+        for _ in 0..500 {
+            if ledger.is_last() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::bail!("the store is still in use five seconds after everything was stopped")
     }
 }

@@ -15,7 +15,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use alloy_primitives::Address;
-use jsonrpsee::server::{BatchRequestConfig, Server, ServerConfig, ServerHandle};
+pub use jsonrpsee::server::ServerHandle;
+use jsonrpsee::server::{BatchRequestConfig, Server, ServerConfig};
 use tower_http::cors::CorsLayer;
 use triad_chain::{Reader, Submitter};
 

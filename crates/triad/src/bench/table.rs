@@ -49,10 +49,10 @@ pub fn ingest(report: &Report) -> String {
             .cpu_s
             .iter()
             .filter(|(name, _)| *name != "total" && *name != CLIENT)
-            .map(|(name, s)| format!("{name} {s:.1}"))
+            .map(|(name, s)| format!("{name} {s:.2}"))
             .collect();
         out += &format!(
-            "  {:?} · {} · {:?}: client {client:.1} · {} · ended threads {:.1} · process {total:.1} in {:.1} s\n",
+            "  {:?} · {} · {:?}: client {client:.2} · {} · ended threads {:.2} · process {total:.2} in {:.1} s\n",
             c.door,
             c.pack,
             c.model,

@@ -7,7 +7,9 @@ use super::Done;
 use crate::demo;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Takes under a minute, listens on free loopback ports only, and leaves what it made for you to look at.")]
+#[command(
+    after_help = "Takes under a minute, listens on free loopback ports only, and leaves what it made for you to look at."
+)]
 pub struct Args {
     /// The last line of stdout is one JSON object; nothing else is printed there.
     #[arg(long)]

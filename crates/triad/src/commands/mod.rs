@@ -1,8 +1,8 @@
 //! The commands.
 
 pub mod audit;
-pub mod demo;
 pub mod bench;
+pub mod demo;
 pub mod device;
 pub mod init;
 pub mod key;

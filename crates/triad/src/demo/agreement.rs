@@ -1,7 +1,7 @@
 //! The contracts of the demo: a token, and an agreement between a depositor and a warehouse.
 
 use alloy_primitives::{Address, U256};
-use alloy_sol_types::{SolCall, SolEvent, SolValue, sol};
+use alloy_sol_types::{SolCall, SolEvent, SolValue};
 use anyhow::Context as _;
 use serde_json::Value;
 use triad_chain::{Wallet, contracts};
@@ -10,46 +10,54 @@ use triad_statement::DeviceId;
 
 use crate::client::Rpc;
 
-sol! {
-    interface Token {
-        function mint(address to, uint256 amount) external;
-        function approve(address spender, uint256 amount) external returns (bool);
-        function balanceOf(address account) external view returns (uint256);
-    }
+pub use abi::{Agreement, Freezer, Token};
 
-    interface Freezer {
-        function freeze(bytes20 device, string name, uint64 untilMs) external;
-    }
+/// The functions and events that the demo uses; the sources are in `contracts/src`.
+#[allow(clippy::too_many_arguments)] // What `sol!` makes of an event.
+mod abi {
+    use alloy_sol_types::sol;
 
-    #[derive(Debug)]
-    interface Agreement {
-        struct Terms {
-            address token;
-            address warehouse;
-            bytes20 device;
-            string name;
-            uint8 clock;
-            uint64 maxLagMs;
-            uint64 start;
-            uint64 end;
-            uint64 acceptBy;
-            uint64 claimUntil;
-            uint16 excursionKinds;
-            uint32 minScore;
-            uint64 coolDownMs;
-            uint64 rangeModel;
-            uint64 silenceModel;
-            uint128 fee;
-            uint128 excursionPenalty;
-            uint128 silencePenalty;
-            uint128 penaltyCap;
+    sol! {
+        interface Token {
+            function mint(address to, uint256 amount) external;
+            function approve(address spender, uint256 amount) external returns (bool);
+            function balanceOf(address account) external view returns (uint256);
         }
-        event Charged(uint256 indexed id, uint8 indexed kind, uint64 leaf, int256 readingMs, int256 value, uint128 amount, uint128 charged, bool proven, string reason);
-        function open(Terms terms) external returns (uint256 id);
-        function accept(uint256 id) external;
-        function attach(uint256 id, uint64 registration) external;
-        function close(uint256 id) external;
-        function withdraw(uint256 id, address party) external;
+
+        interface Freezer {
+            function freeze(bytes20 device, string name, uint64 untilMs) external;
+        }
+
+        #[derive(Debug)]
+        interface Agreement {
+            struct Terms {
+                address token;
+                address warehouse;
+                bytes20 device;
+                string name;
+                uint8 clock;
+                uint64 maxLagMs;
+                uint64 start;
+                uint64 end;
+                uint64 acceptBy;
+                uint64 claimUntil;
+                uint16 excursionKinds;
+                uint32 minScore;
+                uint64 coolDownMs;
+                uint64 rangeModel;
+                uint64 silenceModel;
+                uint128 fee;
+                uint128 excursionPenalty;
+                uint128 silencePenalty;
+                uint128 penaltyCap;
+            }
+            event Charged(uint256 indexed id, uint8 indexed kind, uint64 leaf, int256 readingMs, int256 value, uint128 amount, uint128 charged, bool proven, string reason);
+            function open(Terms terms) external returns (uint256 id);
+            function accept(uint256 id) external;
+            function attach(uint256 id, uint64 registration) external;
+            function close(uint256 id) external;
+            function withdraw(uint256 id, address party) external;
+        }
     }
 }
 
@@ -88,7 +96,12 @@ async fn deploy(rpc: &Rpc, from: &Wallet, code: Vec<u8>) -> anyhow::Result<Addre
 }
 
 impl Parties {
-    pub async fn deploy(rpc: Rpc, owner: Wallet, depositor: Wallet, warehouse: Wallet) -> anyhow::Result<Parties> {
+    pub async fn deploy(
+        rpc: Rpc,
+        owner: Wallet,
+        depositor: Wallet,
+        warehouse: Wallet,
+    ) -> anyhow::Result<Parties> {
         let mut token = code(TOKEN)?;
         token.extend(("Demo Dollar".to_owned(), "DEMO".to_owned(), U256::from(6)).abi_encode_params());
         let token = deploy(&rpc, &owner, token).await?;
@@ -112,7 +125,8 @@ impl Parties {
         self.send(&self.owner, self.token, Token::mintCall { to, amount: fee }).await?;
         let approve = Token::approveCall { spender: self.agreement, amount: fee };
         self.send(&self.depositor, self.token, approve).await?;
-        let freeze = Freezer::freezeCall { device: terms.device, name: terms.name.clone(), untilMs: terms.claimUntil };
+        let freeze =
+            Freezer::freezeCall { device: terms.device, name: terms.name.clone(), untilMs: terms.claimUntil };
         self.send(&self.owner, triad_evm::MODEL_REGISTRY, freeze).await?;
         let (device, name) = (DeviceId(terms.device.0), terms.name.clone());
         let conditions = [
@@ -150,7 +164,9 @@ impl Parties {
         self.send(&self.owner, self.agreement, Agreement::closeCall { id: U256::ONE }).await?;
         for party in [self.depositor.address(), self.warehouse.address()] {
             // Nothing is owed to a side that lost everything.
-            if let Err(error) = self.send(&self.owner, self.agreement, Agreement::withdrawCall { id: U256::ONE, party }).await {
+            if let Err(error) =
+                self.send(&self.owner, self.agreement, Agreement::withdrawCall { id: U256::ONE, party }).await
+            {
                 tracing::debug!(%error, "nothing to withdraw");
             }
         }

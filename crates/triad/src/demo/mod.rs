@@ -72,7 +72,8 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         None => temporary.path().to_owned(),
     };
     let say = Say { json: options.json };
-    let outcome = tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(play(&dir, say))?;
+    let outcome =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(play(&dir, say))?;
     let expectations = report::expectations(&outcome);
     if options.json {
         println!("{}", report::json(&outcome));
@@ -107,7 +108,8 @@ impl Say {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::new(len);
-        if let Ok(style) = ProgressStyle::with_template("  {bar:40} {pos}/{len} readings final · {per_sec}") {
+        if let Ok(style) = ProgressStyle::with_template("  {bar:40} {pos}/{len} readings final · {per_sec}")
+        {
             bar.set_style(style);
         }
         bar
@@ -197,7 +199,10 @@ async fn play(dir: &Path, say: Say) -> anyhow::Result<Outcome> {
     }
 
     let left = claim_until.saturating_sub(clock_ms());
-    say.step(&format!("{sent} readings sent, {is_final} final; the claim window closes in {} s", left / 1000));
+    say.step(&format!(
+        "{sent} readings sent, {is_final} final; the claim window closes in {} s",
+        left / 1000
+    ));
     tokio::time::sleep(Duration::from_millis(left + 2000)).await;
     parties.settle().await?;
     let charges = parties.charges().await?;
@@ -212,7 +217,8 @@ async fn play(dir: &Path, say: Say) -> anyhow::Result<Outcome> {
     say.step("the node is stopped; re-executing the whole chain from genesis");
     let scratch = tempfile::tempdir_in(dir)?;
     let chain = layout.chain();
-    let audit = tokio::task::spawn_blocking(move || triad_chain::audit::run(&chain, spec, scratch.path(), |_| {}));
+    let audit =
+        tokio::task::spawn_blocking(move || triad_chain::audit::run(&chain, spec, scratch.path(), |_| {}));
     let audit = audit.await?.context("the audit failed")?;
     Ok(Outcome {
         sent,

@@ -41,7 +41,10 @@ pub fn expectations(o: &Outcome) -> Vec<String> {
         (o.excursions() > 0, "no excursion was charged".to_owned()),
         (o.silences() > 0, "no silence was charged".to_owned()),
         (o.penalty() > 0.0 && paid == o.penalty(), format!("{} charged, {paid} paid", o.penalty())),
-        (o.to_depositor + o.to_warehouse == alloy_primitives::U256::from(o.fee), "money is missing".to_owned()),
+        (
+            o.to_depositor + o.to_warehouse == alloy_primitives::U256::from(o.fee),
+            "money is missing".to_owned(),
+        ),
         (e.receipt_verified, format!("the receipt did not verify: {}", e.receipt_words)),
         (e.tampered.is_some(), "the tampered receipt was not refused".to_owned()),
     ];
@@ -105,7 +108,10 @@ pub fn print(o: &Outcome, kept: bool) {
         whole(o.to_warehouse)
     );
     println!("\nThe worst reading: {:.2} °F at {}, leaf {}", e.worst.1, show(e.worst.0), e.worst.2);
-    println!("  its receipt has {} bytes; verified offline with nothing but the genesis file:", e.receipt_bytes);
+    println!(
+        "  its receipt has {} bytes; verified offline with nothing but the genesis file:",
+        e.receipt_bytes
+    );
     for line in e.receipt_words.lines() {
         println!("    {line}");
     }
@@ -124,7 +130,10 @@ pub fn print(o: &Outcome, kept: bool) {
         o.replay.percentile_ms(50),
         o.replay.percentile_ms(99)
     );
-    println!("  bytes on disk a reading {:.0} (verdicts of three models and all indexes included)", o.bytes_per_reading());
+    println!(
+        "  bytes on disk a reading {:.0} (verdicts of three models and all indexes included)",
+        o.bytes_per_reading()
+    );
     let place = if kept { "kept in" } else { "left in" };
     println!("\nWhat it made is {place} {}. Look at it:", o.dir.display());
     println!("  triad verify {} --genesis {}", o.receipt.display(), o.genesis.display());
