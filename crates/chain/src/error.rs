@@ -41,6 +41,8 @@ pub enum ChainError {
         "the data directory belongs to another chain: its genesis hash is {found}, this genesis file's is {expected}"
     )]
     OtherGenesis { expected: String, found: String },
+    #[error("the store {0} is in use by another process: stop that one first")]
+    InUse(String),
     #[error("evm state: {0}")]
     State(#[from] triad_evm::StateError),
     #[error("block {height}: {why}")]

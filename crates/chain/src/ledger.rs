@@ -16,8 +16,9 @@ use tokio::sync::{Notify, broadcast};
 use triad_evm::{Account, EvmBlock, LogAt, NodeKey, Overlay, StateError, StateView};
 use triad_log::{Checkpoint, TileWriter};
 
+use crate::admission::Verified;
 use crate::block::Block;
-use crate::error::{BlockError, ChainError};
+use crate::error::{BlockError, ChainError, Refusal};
 use crate::events::Committed;
 use crate::execute::{ExecError, Executed, History, Input, Mode, Parent, Rules, check, execute};
 use crate::genesis::ChainSpec;
@@ -299,7 +300,15 @@ impl Ledger {
         };
         let parent_height = open.parent.checkpoint.height.0;
         let final_height = self.height();
-        self.0.pool.rejected(&offered, &offered_txs, &executed.rejected, parent_height, final_height);
+        let settle = |verified: &Verified, refusal: &Refusal| match refusal.code {
+            // Sent twice, and the first one became final between the door and here: it is the very statement held.
+            "equivocation" | "too-old" => {
+                crate::submit::held(self, &verified.statement, refusal.code == "too-old")
+            }
+            _ => Err(refusal.clone()),
+        };
+        let rejected = &executed.rejected;
+        self.0.pool.rejected(&offered, &offered_txs, rejected, parent_height, final_height, settle);
         let empty = executed.statements.is_empty() && executed.block.body.transactions.is_empty();
         if empty && !must && !offered.is_empty() {
             return Ok(None);
@@ -385,6 +394,7 @@ impl Ledger {
         let view = View { state: inner.store.state.clone(), layers: Vec::new() };
         let rows = crate::store::index_rows(&executed, &view)?;
         inner.store.commit(&executed, certificate, &rows, &inner.pending, inner.sync)?;
+        let settled = inner.pool.settled(&executed);
         *inner.tip.write() = Tip {
             checkpoint: executed.block.checkpoint,
             digest: executed.block.digest,
@@ -394,7 +404,7 @@ impl Ledger {
         };
         inner.layers.lock().retain(|_, layer| layer.block.height() > height);
         inner.metrics.committed(&executed, started.elapsed());
-        inner.pool.finalized(&executed);
+        settled.answer();
         // Nobody watching is fine.
         let _ = inner.watchers.send(Arc::new(Committed::of(&executed)));
         if inner.pool.has_work() || inner.store.state.queue.len() > 0 {

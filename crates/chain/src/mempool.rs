@@ -137,6 +137,29 @@ impl Pool {
     }
 }
 
+/// Statements that a committed block settled, with whoever waits for them.
+pub(crate) struct Settled {
+    height: u64,
+    done: Vec<(u64, Entry)>,
+}
+
+impl Settled {
+    /// Tells everybody. To be called once the block is on disk.
+    pub fn answer(self) {
+        for (leaf, entry) in self.done {
+            let statement = &entry.verified.statement;
+            let accepted = Accepted {
+                leaf,
+                height: self.height,
+                signer: statement.signer().0,
+                statement_id: statement.id().0,
+                duplicate: false,
+            };
+            answer(entry.waiters, &Ok(accepted));
+        }
+    }
+}
+
 fn answer(waiters: Vec<Waiter>, answer: &Answer) {
     for waiter in waiters {
         // Whoever has gone away does not want it.
@@ -284,7 +307,9 @@ impl Mempool {
         rejected: &Rejected,
         parent_height: u64,
         final_height: u64,
+        settle: impl Fn(&Verified, &Refusal) -> Answer,
     ) {
+        let mut done = Vec::new();
         let mut pool = self.pool.lock();
         for (index, refusal) in rejected.statements.iter().filter(|(_, r)| r.code != BLOCK_FULL) {
             let id = offered[*index].statement.id();
@@ -293,7 +318,7 @@ impl Mempool {
             if at <= final_height
                 && let Some(entry) = pool.take(&id)
             {
-                answer(entry.waiters, &Err(refusal.clone()));
+                done.push((entry, refusal));
             }
         }
         for (index, error) in &rejected.transactions {
@@ -306,11 +331,16 @@ impl Mempool {
                 pool.take_tx(&(tx.signer(), tx.nonce()));
             }
         }
+        drop(pool);
+        for (entry, refusal) in done {
+            let settled = settle(&entry.verified, refusal);
+            answer(entry.waiters, &settled);
+        }
     }
 
-    /// Answers everybody who waits for a statement of a committed block, and forgets what it settles.
-    pub fn finalized(&self, executed: &Executed) {
-        let height = executed.block.height();
+    /// Takes out what a block settles. To be called before the block becomes the tip: a proposer that saw the tip and
+    /// the pool the other way round would offer its statements again and find their numbers used.
+    pub fn settled(&self, executed: &Executed) -> Settled {
         let mut pool = self.pool.lock();
         let mut done = Vec::with_capacity(executed.statements.len());
         for (i, verified) in executed.statements.iter().enumerate() {
@@ -331,17 +361,7 @@ impl Mempool {
         }
         drop(pool);
         self.room.notify_all();
-        for (leaf, entry) in done {
-            let statement = &entry.verified.statement;
-            let accepted = Accepted {
-                leaf,
-                height,
-                signer: statement.signer().0,
-                statement_id: statement.id().0,
-                duplicate: false,
-            };
-            answer(entry.waiters, &Ok(accepted));
-        }
+        Settled { height: executed.block.height(), done }
     }
 
     /// Adds a transaction that was checked against the final state (`next_nonce` is its sender's there).

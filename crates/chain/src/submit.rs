@@ -182,7 +182,7 @@ fn internal(error: &ChainError) -> Refusal {
 }
 
 /// What is said to a number that was used: the leaf, if it is this very statement.
-fn held(ledger: &Ledger, statement: &Statement, too_old: bool) -> Answer {
+pub(crate) fn held(ledger: &Ledger, statement: &Statement, too_old: bool) -> Answer {
     let store = &ledger.0.store;
     let found =
         ledger.0.pending.statement(store.index(), &statement.signer(), statement.sequence().0).and_then(

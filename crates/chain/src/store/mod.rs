@@ -60,6 +60,7 @@ impl Store {
         let db = Database::builder(dir).cache_size(256 << 20).max_journaling_size(512 << 20).open().map_err(
             |error| match error {
                 fjall::Error::Io(io) => ChainError::Disk(io.to_string()),
+                fjall::Error::Locked => ChainError::InUse(dir.display().to_string()),
                 other => ChainError::corrupt(format!("{} does not open: {other}", dir.display())),
             },
         )?;

@@ -51,7 +51,7 @@ mod abi {
                 uint128 silencePenalty;
                 uint128 penaltyCap;
             }
-            event Charged(uint256 indexed id, uint8 indexed kind, uint64 leaf, int256 readingMs, int256 value, uint128 amount, uint128 charged, bool proven, string reason);
+            event Charged(uint256 indexed id, uint8 indexed kind, uint64 leaf, int256 readingMs, int256 value, uint256 amount, uint256 charged, bool proven, string reason);
             function open(Terms terms) external returns (uint256 id);
             function accept(uint256 id) external;
             function attach(uint256 id, uint64 registration) external;

@@ -1,5 +1,6 @@
 //! What the chain says about the record, read back through the HTTP API, and what can be proved of it.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -22,6 +23,8 @@ pub struct Alarm {
 #[derive(Debug)]
 pub struct Evidence {
     pub alarms: Vec<Alarm>,
+    /// (leaf, kind) of each verdict with a reason, and the reason.
+    pub reasons: HashMap<(u64, String), String>,
     /// Labelled failures: begin and end.
     pub windows: Vec<(i64, i64)>,
     /// (time, value, leaf) of the reading farthest outside the limits.
@@ -34,6 +37,11 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// Why a verdict of this kind was given on a statement.
+    pub fn reason(&self, leaf: u64, kind: &str) -> &str {
+        self.reasons.get(&(leaf, kind.to_owned())).map_or("", String::as_str)
+    }
+
     pub fn labelled_found(&self) -> usize {
         (0..self.windows.len()).filter(|w| self.alarms.iter().any(|a| a.window == Some(*w))).count()
     }
@@ -89,6 +97,12 @@ pub async fn gather(
         Alarm { time_us, reason: v["reason"].as_str().unwrap_or_default().to_owned(), window }
     });
     let alarms = alarms.collect();
+    let text = |v: &Value, field: &str| v[field].as_str().unwrap_or_default().to_owned();
+    let reasons = verdicts
+        .iter()
+        .filter(|v| v["reason"] != "")
+        .map(|v| ((v["leaf"].as_u64().unwrap_or(0), text(v, "kind")), text(v, "reason")))
+        .collect();
 
     let outside = |value: f64| (68.0 - value).max(value - 77.0);
     let worst = rows.iter().max_by(|a, b| outside(a.1).total_cmp(&outside(b.1))).context("no readings")?;
@@ -107,6 +121,7 @@ pub async fn gather(
     tampered[middle] ^= 1;
     Ok(Evidence {
         alarms,
+        reasons,
         windows,
         worst: (worst.0, worst.1, leaf),
         receipt_bytes: bytes.len() as u64,

@@ -36,7 +36,7 @@ const SILENCE_MS: u64 = 1500;
 /// The record is unplugged after this many readings.
 const UNPLUGGED_AT: usize = 3600;
 /// From the opening of the agreement to the end of its claim window.
-const CLAIM_MS: u64 = 24_000;
+const CLAIM_MS: u64 = 30_000;
 const DAY_MS: u64 = 86_400_000;
 
 #[derive(Debug, Clone)]

@@ -18,7 +18,7 @@ impl Outcome {
     }
 
     fn penalty(&self) -> f64 {
-        self.charges.iter().map(|c| c.amount).sum::<u128>() as f64 / 1e6
+        self.charges.iter().map(|c| c.amount.saturating_to::<u128>()).sum::<u128>() as f64 / 1e6
     }
 
     fn rate(&self) -> f64 {
@@ -86,7 +86,7 @@ pub fn print(o: &Outcome, kept: bool) {
         let what = alarm.window.map_or("false alarm".to_owned(), |w| format!("failure {}", w + 1));
         println!("  {}  [{what}]  {}", show(alarm.time_us), alarm.reason);
     }
-    println!("\nPenalties, charged by contract in the block of the reading");
+    println!("\nPenalties, charged by the contract that the verdicts called");
     for charge in &o.charges {
         let kind = VerdictKind::from_u8(charge.kind).map_or("?", VerdictKind::name);
         let time = charge.readingMs.to_string().parse::<i64>().unwrap_or(0) * 1000;
@@ -96,7 +96,8 @@ pub fn print(o: &Outcome, kept: bool) {
         } else {
             format!("{kind} at {}, {value:.1} °F", show(time))
         };
-        println!("  {:>6.2} DEMO  {what}", charge.amount as f64 / 1e6);
+        let reason = e.reason(charge.leaf, kind);
+        println!("  {:>6.2} DEMO  {what}: {reason}", charge.amount.saturating_to::<u128>() as f64 / 1e6);
     }
     let whole = |v: alloy_primitives::U256| v.saturating_to::<u128>() as f64 / 1e6;
     println!(
