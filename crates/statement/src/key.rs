@@ -8,7 +8,7 @@
 //! A key is refused too when it is no point of its curve, or (Ed25519) an encoding that is not reduced or one of the
 //! eight points of small order, under which anybody can sign anything.
 
-use crate::{Algorithm, DeviceId, KeyError};
+use crate::{Algorithm, DeviceId, KeyError, ed25519};
 use alloy_primitives::keccak256;
 use aws_lc_rs::{
     encoding::AsDer,
@@ -17,13 +17,13 @@ use aws_lc_rs::{
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// The public key of a device: a valid point, 65 bytes in memory.
+/// The public key of a device: a valid point, decompressed. 200 bytes in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeviceKey(pub(crate) Point);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Point {
-    Ed25519([u8; 32]),
+    Ed25519(ed25519::PublicKey),
     P256([u8; 64]),
     Secp256k1([u8; 64]),
 }
@@ -114,11 +114,9 @@ impl DeviceKey {
         let mut y = bytes;
         y[31] &= 0x7f;
         let reduced = y[31] != 0x7f || y[1..31].iter().any(|byte| *byte != 0xff) || y[0] < 0xed;
-        if reduced && !SMALL_ORDER.contains(&y) && ed25519_zebra::VerificationKey::try_from(bytes).is_ok() {
-            Ok(Self(Point::Ed25519(bytes)))
-        } else {
-            Err(KeyError::BadPoint(Algorithm::EdDsa.name()))
-        }
+        let usable = reduced && !SMALL_ORDER.contains(&y);
+        let key = usable.then(|| ed25519::PublicKey::new(bytes)).flatten();
+        key.map(|key| Self(Point::Ed25519(key))).ok_or(KeyError::BadPoint(Algorithm::EdDsa.name()))
     }
 
     /// The canonical COSE_Key: 40 bytes for Ed25519, 75 for the others.
@@ -129,7 +127,7 @@ impl DeviceKey {
             [&prefix[..], &xy[..32], &EC2_Y, &xy[32..]].concat()
         };
         match &self.0 {
-            Point::Ed25519(x) => [&OKP_PREFIX[..], x].concat(),
+            Point::Ed25519(x) => [&OKP_PREFIX[..], x.bytes()].concat(),
             Point::P256(xy) => ec2(1, xy),
             Point::Secp256k1(xy) => ec2(SECP256K1, xy),
         }
@@ -164,7 +162,7 @@ impl DeviceKey {
     /// `x` for Ed25519 (32 bytes), `x ‖ y` for the others (64 bytes).
     pub fn raw_xy(&self) -> &[u8] {
         match &self.0 {
-            Point::Ed25519(x) => x,
+            Point::Ed25519(x) => x.bytes(),
             Point::P256(xy) | Point::Secp256k1(xy) => xy,
         }
     }
@@ -177,7 +175,7 @@ impl DeviceKey {
     /// The `publicKeyMultibase` of a DID document's `Multikey`: what follows `did:key:`.
     pub fn multibase(&self) -> String {
         let (codec, point): ([u8; 2], Vec<u8>) = match &self.0 {
-            Point::Ed25519(x) => ([0xed, 0x01], x.to_vec()),
+            Point::Ed25519(x) => ([0xed, 0x01], x.bytes().to_vec()),
             Point::P256(xy) => ([0x80, 0x24], compressed(xy)),
             Point::Secp256k1(xy) => ([0xe7, 0x01], compressed(xy)),
         };

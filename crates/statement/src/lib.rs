@@ -29,6 +29,7 @@ mod builder;
 mod cbor;
 mod claims;
 mod ecdsa;
+mod ed25519;
 mod error;
 mod header;
 mod ids;

@@ -2,7 +2,7 @@
 //!
 //! The text form is PKCS#8 in PEM without a password, as OpenSSL writes and reads it for all three curves.
 
-use crate::{Algorithm, DeviceKey, KeyError, ecdsa, key::Point};
+use crate::{Algorithm, DeviceKey, KeyError, ecdsa, ed25519::PublicKey, key::Point};
 use aws_lc_rs::{
     encoding::AsBigEndian,
     rand::SystemRandom,
@@ -60,7 +60,7 @@ impl SigningKey {
         match algorithm {
             Algorithm::EdDsa => {
                 let secret = ed25519_zebra::SigningKey::from(bytes);
-                let public = secret.verification_key().into();
+                let public = PublicKey::new(secret.verification_key().into()).expect("a secret key's public key is a point");
                 Ok(Self {
                     secret: Secret::Ed25519(Box::new(secret)),
                     public: DeviceKey(Point::Ed25519(public)),

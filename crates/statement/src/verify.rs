@@ -1,20 +1,22 @@
 //! Signatures, one by one and in batches.
 //!
-//! Ed25519 follows ZIP-215: points may be encoded in any way that decompresses and may have components of small order,
-//! `s` must be below the group order, and the equation is multiplied by the cofactor. Under these rules a batch equation
-//! holds exactly if all its single equations hold (up to a chance of 2^-128 a batch), so validators that batch differently
-//! agree. RFC 8032 leaves both questions open and gives no such promise. When a batch fails its parts are tried, and theirs,
-//! until the bad signatures are found: one of them costs as much as another batch or two, and a batch that is bad all through
-//! about three times what single verification would.
+//! Ed25519 follows ZIP-215 (see `ed25519`), under which a batch equation holds exactly if all its single equations hold (up to
+//! a chance of 2^-128 a batch), so validators that batch differently agree. RFC 8032 leaves open what this depends on and
+//! gives no such promise. When a batch fails its parts are tried, and theirs, until the bad signatures are found: one of them
+//! costs as much as another batch or two, and a batch that is bad all through about three times what single verification
+//! would.
 //!
 //! ECDSA signatures are verified one by one over the statement's identity, which is the SHA-256 of what was signed.
 
-use crate::{Algorithm, DeviceKey, Statement, ecdsa, key::Point};
+use crate::{
+    Algorithm, DeviceKey, Statement, ecdsa,
+    ed25519::{self, Item},
+    key::Point,
+};
 use aws_lc_rs::{
     digest,
     signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey},
 };
-use ed25519_zebra::{Signature, VerificationKeyBytes, batch};
 use sha2::{Digest, Sha256};
 
 /// From how many signatures on a batch is faster than as many single verifications.
@@ -33,7 +35,7 @@ pub fn verify(statement: &Statement, key: &DeviceKey) -> bool {
     }
     match &key.0 {
         Point::Ed25519(x) => {
-            ed25519_item(x, statement.signature(), &statement.signed_bytes()).verify_single().is_ok()
+            Item::new(x, statement.signature(), &statement.signed_bytes()).is_good()
         }
         _ => verify_ecdsa(key, &statement.id().0, statement.signature()),
     }
@@ -49,7 +51,7 @@ pub fn verify_batch(items: &[(&Statement, &DeviceKey)]) -> Vec<bool> {
         match &key.0 {
             Point::Ed25519(x) if statement.algorithm() == Algorithm::EdDsa => {
                 statement.write_signed_bytes(&mut signed);
-                batch.push((index, ed25519_item(x, statement.signature(), &signed)));
+                batch.push((index, Item::new(x, statement.signature(), &signed)));
             }
             _ => good[index] = verify(statement, key),
         }
@@ -66,7 +68,7 @@ impl DeviceKey {
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         let Ok(mut signature) = <[u8; 64]>::try_from(signature) else { return false };
         match &self.0 {
-            Point::Ed25519(x) => ed25519_item(x, &signature, message).verify_single().is_ok(),
+            Point::Ed25519(x) => Item::new(x, &signature, message).is_good(),
             _ => {
                 ecdsa::normalise_s(self.algorithm(), &mut signature);
                 verify_ecdsa(self, &Sha256::digest(message).into(), &signature)
@@ -75,38 +77,25 @@ impl DeviceKey {
     }
 }
 
-/// A signature to be verified, its message hashed already.
-pub(crate) fn ed25519_item(key: &[u8; 32], signature: &[u8; 64], message: &[u8]) -> batch::Item {
-    batch::Item::from((VerificationKeyBytes::from(*key), Signature::from_bytes(signature), message))
-}
-
 /// Sets `good[index]` for each item whose signature is good; those of the others stay false.
-pub(crate) fn verify_ed25519(items: &[(usize, batch::Item)], good: &mut [bool]) {
-    if items.len() < SMALLEST_BATCH {
-        return verify_singly(items, good);
+pub(crate) fn verify_ed25519(items: &[(usize, Item<'_>)], good: &mut [bool]) {
+    if items.len() >= SMALLEST_BATCH {
+        let batch: Vec<Item<'_>> = items.iter().map(|(_, item)| *item).collect();
+        if ed25519::all_good(&batch) {
+            for (index, _) in items {
+                good[*index] = true;
+            }
+            return;
+        }
     }
-    let mut verifier = batch::Verifier::new();
-    for (_, item) in items {
-        verifier.queue(item.clone());
-    }
-    // The coefficients must be unknown to whoever made the signatures; they decide no outcome.
-    if verifier.verify(rand::rng()).is_ok() {
-        for (index, _) in items {
-            good[*index] = true;
+    if items.len() <= SMALLEST_SPLIT {
+        for (index, item) in items {
+            good[*index] = item.is_good();
         }
         return;
     }
-    if items.len() <= SMALLEST_SPLIT {
-        return verify_singly(items, good);
-    }
     for part in items.chunks(items.len().div_ceil(PARTS)) {
         verify_ed25519(part, good);
-    }
-}
-
-fn verify_singly(items: &[(usize, batch::Item)], good: &mut [bool]) {
-    for (index, item) in items {
-        good[*index] = item.clone().verify_single().is_ok();
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::baseline::{self, Baseline};
+use super::baseline::{self, Baseline, Verifier};
 use super::case::{self, Case, Door, Model, Outcome};
 use super::fleet::Fleet;
 use super::machine::Machine;
@@ -39,9 +39,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// The baseline of a pack size, in signatures a second.
-    pub fn baseline(&self, pack: usize) -> Option<f64> {
-        self.baselines.iter().find(|b| b.pack == pack).map(|b| b.best)
+    pub fn baseline(&self, pack: usize) -> Option<&Baseline> {
+        self.baselines.iter().find(|b| b.pack == pack)
     }
 }
 
@@ -60,13 +59,15 @@ pub fn run(options: &Options, mut done: impl FnMut(&Report)) -> anyhow::Result<R
     let time = Duration::from_secs(options.seconds);
     for pack in &options.packs {
         let sample = fleet.sign(*pack, SAMPLE);
-        let rate = baseline::rate(&fleet, &sample, 0..SAMPLE, 1024, Duration::from_secs(1))? as usize;
+        let (each, verifier) = (Duration::from_secs(1), Verifier::Node);
+        let rate = baseline::rate(&fleet, &sample, 0..SAMPLE, 1024, each, verifier)? as usize;
         let rate = if *pack > 1 { rate.min(PACKS_PER_S) } else { rate };
         let count = (rate * options.seconds as usize + SAMPLE).min(MAX_POOL);
         eprintln!("signing {count} statements of {pack}");
         let pool = Arc::new(fleet.sign(*pack, count));
-        let baseline = Baseline::measure(&fleet, &pool, time / baseline::BATCHES.len() as u32)?;
-        eprintln!("baseline: {:.0} signatures/s", baseline.best);
+        let baseline = Baseline::measure(&fleet, &pool, time)?;
+        let (library, node) = (baseline.library, baseline.node);
+        eprintln!("baseline: {library:.0} signatures/s by the library, {node:.0} by the node's own code");
         report.baselines.push(baseline);
         for model in &options.models {
             for door in &options.doors {

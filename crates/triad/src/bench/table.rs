@@ -10,21 +10,26 @@ pub fn ingest(report: &Report) -> String {
         m.cores, m.cpu, m.file_system, m.fsyncs_per_s, report.devices, report.seconds
     );
     for b in &report.baselines {
-        let sizes: Vec<String> = b.rates.iter().map(|(n, rate)| format!("{n}: {rate:.0}/s")).collect();
-        out += &format!(
-            "baseline, packs of {}: {:.0} signatures/s (batches of {})\n",
-            b.pack,
-            b.best,
-            sizes.join(", ")
-        );
+        for (whose, best, rates) in
+            [("ed25519-zebra", b.library, &b.library_rates), ("the node's own", b.node, &b.node_rates)]
+        {
+            let sizes: Vec<String> = rates.iter().map(|(n, rate)| format!("{n}: {rate:.0}/s")).collect();
+            out += &format!(
+                "baseline, packs of {}, {whose}: {best:.0} signatures/s (batches of {})\n",
+                b.pack,
+                sizes.join(", ")
+            );
+        }
     }
-    out += "\n| door | readings a statement | model | statements/s | readings/s | of the baseline | full load p50 / p99 ms \
+    out += "\n| door | readings a statement | model | statements/s | readings/s | of bare ed25519-zebra | of the node's own | full load p50 / p99 ms \
             | light load p50 / p99 ms | disk B a reading | disk ÷ statement bytes | RSS MiB (pre-signed MiB) |\n";
-    out += "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
+    out += "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
     for c in &report.cases {
-        let ratio = c.statements_per_s / report.baseline(c.pack).unwrap_or(f64::INFINITY);
+        let baseline = report.baseline(c.pack);
+        let ratio = |of: Option<f64>| c.statements_per_s / of.unwrap_or(f64::INFINITY);
+        let (library, node) = (ratio(baseline.map(|b| b.library)), ratio(baseline.map(|b| b.node)));
         out += &format!(
-            "| {:?} | {} | {:?} | {:.0} | {:.0} | {ratio:.2} | {:.1} / {:.1} | {:.1} / {:.1} | {:.0} | {:.2} | {} ({}) |\n",
+            "| {:?} | {} | {:?} | {:.0} | {:.0} | {library:.2} | {node:.2} | {:.1} / {:.1} | {:.1} / {:.1} | {:.0} | {:.2} | {} ({}) |\n",
             c.door,
             c.pack,
             c.model,
