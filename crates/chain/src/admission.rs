@@ -18,6 +18,8 @@ pub struct Verified {
     pub statement: Statement,
     /// [`DeviceKey::fingerprint`] of the key that verified it.
     pub key: [u8; 32],
+    /// Height of the final block whose registry says that this key speaks for the statement's origin.
+    pub checked_at: u64,
 }
 
 pub(crate) trait Lookup {

@@ -163,7 +163,7 @@ impl Ledger {
                 crate::start::store_genesis(&store, &genesis, &evm)?;
                 genesis_tip(&genesis, &evm)
             }
-            Some(height) => crate::start::restore(&store, &rules, &pending, height)?,
+            Some(height) => crate::restore::restore(&store, &rules, &pending, height)?,
         };
         let (watchers, _) = broadcast::channel(WATCH_BUFFER);
         let pool = Mempool::new(&rules.spec.genesis.limits);
@@ -354,7 +354,7 @@ impl Ledger {
 
     pub(crate) fn execute_block(&self, open: &OpenParent, block: &Block) -> Result<Executed, ExecError> {
         let limits = &self.0.rules.spec.genesis.limits;
-        let body = crate::verify::body(&open.parent.view, block, limits, &self.0.pool)?;
+        let body = crate::verify::body(open, block, limits, &self.0.pool)?;
         let state = open.state(&self.0.store);
         check(&self.0.rules, &open.parent, &state, block, body.statements, body.transactions)
     }

@@ -18,6 +18,7 @@ mod ledger;
 mod mempool;
 mod metrics;
 mod read;
+mod restore;
 mod start;
 mod state;
 mod store;

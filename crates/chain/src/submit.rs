@@ -125,7 +125,7 @@ fn refuse(ledger: &Ledger, waiter: Waiter, refusal: Refusal) {
 
 fn take(ledger: &Ledger, batch: Vec<(Bytes, Waiter)>) {
     let open = ledger.committed();
-    let view = &open.parent.view;
+    let (view, checked_at) = (&open.parent.view, open.parent.checkpoint.height.0);
     let mut known: Vec<(Statement, Arc<DeviceKey>, Waiter)> = Vec::with_capacity(batch.len());
     for (bytes, waiter) in batch {
         let statement = match Statement::parse(bytes) {
@@ -163,7 +163,10 @@ fn take(ledger: &Ledger, batch: Vec<(Bytes, Waiter)>) {
             Err(error) => Some(Err(internal(&error))),
         });
         match settled {
-            None => fresh.push((Arc::new(Verified { key: key.fingerprint(), statement }), waiter)),
+            None => {
+                let key = key.fingerprint();
+                fresh.push((Arc::new(Verified { statement, key, checked_at }), waiter));
+            }
             Some(Err(refusal)) => refuse(ledger, waiter, refusal),
             Some(Ok(accepted)) => {
                 let _ = waiter.send(Ok(accepted));

@@ -10,8 +10,8 @@ use crate::block::Block;
 use crate::error::{BlockError, Refusal, RefusalClass};
 use crate::execute::ExecError;
 use crate::genesis::Limits;
+use crate::ledger::OpenParent;
 use crate::mempool::Mempool;
-use crate::state::View;
 
 /// A block's items, parsed and with good signatures.
 pub(crate) struct Items {
@@ -29,7 +29,15 @@ pub(crate) fn malformed(error: &triad_statement::StatementError) -> Refusal {
 }
 
 /// What was verified at this node's door is not verified again.
-pub(crate) fn body(view: &View, block: &Block, limits: &Limits, pool: &Mempool) -> Result<Items, ExecError> {
+pub(crate) fn body(
+    open: &OpenParent,
+    block: &Block,
+    limits: &Limits,
+    pool: &Mempool,
+) -> Result<Items, ExecError> {
+    let view = &open.parent.view;
+    // The final block below the parent's layers.
+    let checked_at = open.parent.checkpoint.height.0 - open.ancestors.len() as u64;
     if block.body.statements.len() as u64 > limits.block_statements {
         return Err(BlockError::Limit("the number of statements").into());
     }
@@ -58,7 +66,8 @@ pub(crate) fn body(view: &View, block: &Block, limits: &Limits, pool: &Mempool) 
         if !good {
             return Err(BlockError::Statement { index, why: bad_signature(&statement) }.into());
         }
-        slots[index] = Some(Arc::new(Verified { statement, key: key.fingerprint() }));
+        let key = key.fingerprint();
+        slots[index] = Some(Arc::new(Verified { statement, key, checked_at }));
     }
     let transactions = block.body.transactions.iter().enumerate().map(|(index, raw)| {
         let tx = triad_evm::recover(raw);

@@ -24,7 +24,7 @@ use crate::admission::Verified;
 use crate::block::{Block, Body, body_hash};
 use crate::error::{BlockError, ChainError, Refusal};
 use crate::genesis::{ChainSpec, Limits};
-use crate::state::{Tables, View, Work, app_digest};
+use crate::state::{Place, Tables, View, Work, app_digest};
 
 pub(crate) use app::{BlockApp, History};
 pub(crate) use firings::{CLOSE, FiringCounts};
@@ -83,7 +83,8 @@ pub(crate) struct Rejected {
 pub(crate) struct Executed {
     pub block: Block,
     pub tables: Arc<Tables>,
-    pub delta: Vec<u8>,
+    /// The part of the delta that is stored.
+    pub kept: Vec<u8>,
     /// Its `changes` are in `evm_changes`.
     pub evm: EvmBlock,
     pub evm_changes: Arc<StateChanges>,
@@ -238,8 +239,8 @@ pub(crate) fn execute(
     };
     Ok(Executed {
         block: Block::assemble(checkpoint, body, &body_bytes),
+        kept: work.tables.kept(Place { height, first_leaf }),
         tables: Arc::new(work.tables),
-        delta,
         evm,
         evm_changes,
         log: grown,

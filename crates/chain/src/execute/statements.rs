@@ -1,12 +1,10 @@
 //! The first half of a block's execution: statements become leaves, readings are judged, automations are triggered.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_primitives::I256;
-use triad_log::{
-    Assurance, Hash, Height, LeafIndex, Reason, Score, StatementLeaf, Verdict, VerdictKind, value_e9,
-};
+use triad_log::{Assurance, Hash, Height, LeafIndex, Reason, Score, StatementLeaf, Verdict, value_e9};
 use triad_models::{Input, Judgement, Spec, State};
 use triad_statement::{DeviceId, StreamId};
 
@@ -14,7 +12,7 @@ use super::Context;
 use super::trigger::{Trigger, evaluate};
 use crate::admission::{self, Number, Resolved, Verified};
 use crate::error::{BlockError, ChainError, Refusal, RefusalClass};
-use crate::state::Work;
+use crate::state::{Map, Work};
 use crate::state::model::{ModelKey, ModelState};
 use crate::state::records::*;
 
@@ -26,6 +24,27 @@ pub(crate) struct ReadingRow {
     pub value: f64,
     pub leaf: u64,
     pub record: u16,
+}
+
+/// A stream while a run of its readings is taken in.
+struct OpenStream {
+    id: StreamId,
+    number: u32,
+    latest: Latest,
+    /// Whether any automation has to be asked.
+    watched: bool,
+    models: Vec<(u64, Arc<Spec>, State)>,
+}
+
+/// What a model said of a reading.
+struct Judged {
+    reading: LatestReading,
+    model: u64,
+    judgement: Judgement,
+}
+
+fn is_watched(work: &Work, stream: &StreamId) -> Result<bool, ChainError> {
+    Ok(work.get::<Watchers>(stream)?.is_some())
 }
 
 /// What the statements of a block led to.
@@ -43,7 +62,7 @@ pub(crate) struct Stage<'a> {
     work: &'a mut Work,
     out: Outcome,
     first_leaf: u64,
-    by_device: HashMap<DeviceId, u64>,
+    by_device: Map<DeviceId, u64>,
     bytes: u64,
     live: BTreeMap<ModelKey, State>,
 }
@@ -51,7 +70,7 @@ pub(crate) struct Stage<'a> {
 impl<'a> Stage<'a> {
     pub fn new(ctx: &'a Context<'a>, work: &'a mut Work, first_leaf: u64) -> Self {
         let (out, live) = (Outcome::default(), BTreeMap::new());
-        Stage { ctx, work, out, first_leaf, by_device: HashMap::new(), bytes: 0, live }
+        Stage { ctx, work, out, first_leaf, by_device: Map::default(), bytes: 0, live }
     }
 
     /// Silence is an event too: the detectors whose time has come speak before anything else does.
@@ -73,8 +92,9 @@ impl<'a> Stage<'a> {
                 self.live.insert((stream, model), state);
                 let Some(mut latest) = self.work.get::<Latest>(&stream)? else { continue };
                 let Some(reading) = latest.reading else { continue };
-                let resolved = (reading.leaf, reading.record, reading.time_us, reading.value);
-                self.judged(&mut latest, stream, model, resolved, judgement)?;
+                let judged = Judged { reading, model, judgement };
+                let watched = is_watched(self.work, &stream)?;
+                self.judged(&stream, &mut latest, watched, judged)?;
                 self.work.put(stream, latest);
             }
         }
@@ -118,13 +138,16 @@ impl<'a> Stage<'a> {
         if used >= limits.device_statements {
             return full(BLOCK_FULL, "the device's share of the block is used up");
         }
-        let key = match admission::signer_key(self.work, statement)? {
-            Ok(key) => key,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        if key.fingerprint() != verified.key {
-            let why = format!("device {} has changed its key since", statement.signer());
-            return Ok(Err(Refusal::new(RefusalClass::NotAuthorized, "wrong-key", why)));
+        // The registry seldom changes between the door and the block.
+        if !self.work.unchanged_since::<Device>(verified.checked_at) {
+            let key = match admission::signer_key(self.work, statement)? {
+                Ok(key) => key,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            if key.fingerprint() != verified.key {
+                let why = format!("device {} has changed its key since", statement.signer());
+                return Ok(Err(Refusal::new(RefusalClass::NotAuthorized, "wrong-key", why)));
+            }
         }
         let mut window = match admission::number(self.work, statement)? {
             Ok(Number::Fresh(window)) => window,
@@ -144,44 +167,71 @@ impl<'a> Stage<'a> {
         let leaf = self.first_leaf + self.out.accepted.len() as u64;
         self.out.accepted.push(verified.clone());
         self.out.leaves.push(statement_leaf(verified, self.ctx.height, self.ctx.time_ms).hash());
+        let mut open: Option<OpenStream> = None;
         for resolved in admission::readings(statement, self.ctx.time_ms) {
-            self.reading(statement.origin(), leaf, resolved)?;
+            let mut stream = match open.take() {
+                Some(same) if same.id == resolved.reading.stream => same,
+                other => {
+                    if let Some(other) = other {
+                        self.close(other);
+                    }
+                    self.open(statement.origin(), &resolved)?
+                }
+            };
+            self.reading(&mut stream, leaf, resolved)?;
+            open = Some(stream);
+        }
+        if let Some(last) = open {
+            self.close(last);
         }
         Ok(Ok(()))
     }
 
-    fn reading(&mut self, origin: DeviceId, leaf: u64, r: Resolved<'_>) -> Result<(), ChainError> {
-        let stream = r.reading.stream;
-        let number = match self.work.get::<Stream>(&stream)? {
+    /// Looks up, once for a run of readings, everything that they need.
+    fn open(&mut self, origin: DeviceId, r: &Resolved<'_>) -> Result<OpenStream, ChainError> {
+        let id = r.reading.stream;
+        let number = match self.work.get::<Stream>(&id)? {
             Some(known) => known.number,
-            None => self.open_stream(origin, &r)?,
+            None => self.open_stream(origin, r)?,
         };
-        let (value, time_us) = (r.value, r.time_us);
-        self.out.readings.push(ReadingRow { stream: number, time_us, value, leaf, record: r.record });
-        let mut latest = self.work.get::<Latest>(&stream)?.unwrap_or_default();
-        if latest.reading.is_none_or(|l| time_us > l.time_us) {
-            let height = self.ctx.height;
-            latest.reading = Some(LatestReading { leaf, record: r.record, time_us, value, height });
+        let mut models = Vec::new();
+        for (model, spec) in self.models_of(&id)? {
+            let state = self.model(&(id, model), &spec)?.unwrap_or_else(|| State::new(&spec));
+            models.push((model, spec, state));
         }
-        let at = Trigger::reading(leaf, r.record, stream, time_us, value);
-        evaluate(self.ctx, self.work, at, &mut self.out.triggers)?;
+        let latest = self.work.get::<Latest>(&id)?.unwrap_or_default();
+        Ok(OpenStream { id, number, latest, watched: is_watched(self.work, &id)?, models })
+    }
+
+    fn reading(&mut self, stream: &mut OpenStream, leaf: u64, r: Resolved<'_>) -> Result<(), ChainError> {
+        let (value, time_us, record, height) = (r.value, r.time_us, r.record, self.ctx.height);
+        self.out.readings.push(ReadingRow { stream: stream.number, time_us, value, leaf, record });
+        let reading = LatestReading { leaf, record, time_us, value, height };
+        stream.latest.read(reading);
+        if stream.watched {
+            let at = Trigger::reading(leaf, record, stream.id, time_us, value);
+            evaluate(self.ctx, self.work, at, &mut self.out.triggers)?;
+        }
         let input = Input { time_us, value, block_time_ms: self.ctx.time_ms };
-        for (model, spec) in self.models_of(&stream)? {
-            let key = (stream, model);
-            let fresh = || State::new(&spec);
-            let mut state = self.model(&key, &spec)?.unwrap_or_else(fresh);
-            let before = state.deadline_ms(&spec);
-            let judgement = state.step(&spec, input);
-            let after = state.deadline_ms(&spec);
+        for (model, spec, state) in &mut stream.models {
+            let before = state.deadline_ms(spec);
+            let judgement = state.step(spec, input);
+            let after = state.deadline_ms(spec);
             // One pending deadline a model: a later one replaces it lazily, when it comes.
             if let (None, Some(at)) = (before, after) {
-                self.work.put((at, stream, model), Deadline);
+                self.work.put((at, stream.id, *model), Deadline);
             }
-            self.live.insert(key, state);
-            self.judged(&mut latest, stream, model, (leaf, r.record, time_us, value), judgement)?;
+            let judged = Judged { reading, model: *model, judgement };
+            self.judged(&stream.id, &mut stream.latest, stream.watched, judged)?;
         }
-        self.work.put(stream, latest);
         Ok(())
+    }
+
+    fn close(&mut self, stream: OpenStream) {
+        for (model, _, state) in stream.models {
+            self.live.insert((stream.id, model), state);
+        }
+        self.work.put(stream.id, stream.latest);
     }
 
     fn open_stream(&mut self, origin: DeviceId, r: &Resolved<'_>) -> Result<u32, ChainError> {
@@ -206,28 +256,26 @@ impl<'a> Stage<'a> {
 
     fn judged(
         &mut self,
+        stream: &StreamId,
         latest: &mut Latest,
-        stream: StreamId,
-        model: u64,
-        (leaf, record, time_us, value): (u64, u16, i64, f64),
-        judgement: Judgement,
+        watched: bool,
+        Judged { reading, model, judgement }: Judged,
     ) -> Result<(), ChainError> {
-        let Judgement { kind, score_ppm, reason } = judgement;
-        if kind != VerdictKind::Late {
-            let height = self.ctx.height;
-            latest.verdict =
-                Some(LatestVerdict { leaf, record, model, kind, score: score_ppm, time_us, height });
+        let LatestReading { leaf, record, time_us, value, .. } = reading;
+        let Judgement { kind, score_ppm: score, reason } = judgement;
+        latest.judged(LatestVerdict { leaf, record, model, kind, score, time_us, height: self.ctx.height });
+        if watched {
+            let at = Trigger::verdict(leaf, record, *stream, (time_us, value), model, kind, score);
+            evaluate(self.ctx, self.work, at, &mut self.out.triggers)?;
         }
-        let at = Trigger::verdict(leaf, record, stream, (time_us, value), model, kind, score_ppm);
-        evaluate(self.ctx, self.work, at, &mut self.out.triggers)?;
         self.out.verdicts.push(Verdict {
             leaf: LeafIndex(leaf),
             record,
-            stream,
+            stream: *stream,
             model,
             class: Assurance::Consensus,
             kind,
-            score: Score::saturating_from_ppm(score_ppm),
+            score: Score::saturating_from_ppm(score),
             time_ms: time_us.div_euclid(1000),
             value_e9: value_e9(value).unwrap_or(triad_log::DOES_NOT_FIT),
             reason: Reason::new(reason),

@@ -17,7 +17,7 @@ pub(crate) use codec::{Reader, Writer};
 use model::ModelState;
 use records::*;
 use table::Flushed;
-pub(crate) use table::{BUCKETS, Changes, Ordered, Record, Table};
+pub(crate) use table::{BUCKETS, Changes, Map, Ordered, Place, Record, Table};
 
 use crate::error::ChainError;
 
@@ -63,8 +63,8 @@ macro_rules! tables {
                 FlushedRows { $($field: self.$field.flush(height, &tables.$field, batch),)* }
             }
 
-            pub fn settle(&self, tables: &Tables, flushed: FlushedRows) {
-                $(self.$field.settle(&tables.$field, flushed.$field);)*
+            pub fn settle(&self, height: u64, tables: &Tables, flushed: FlushedRows) {
+                $(self.$field.settle(height, &tables.$field, flushed.$field);)*
             }
 
             fn overlay(&self, table: u8, key: &[u8], value: Option<&[u8]>) -> Option<()> {
@@ -76,23 +76,12 @@ macro_rules! tables {
         }
 
         impl Tables {
-            /// The changed rows of every table but the models', in one canonical order: by table, then by key.
-            fn sorted(&self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-                let mut rows = Vec::new();
+            /// Writes the changed rows of every table but the models' that `wanted` asks for, in one canonical order: by
+            /// table, then by key (keys order as their bytes do, and tables stand here by their numbers).
+            fn write_rows(&self, out: &mut Vec<u8>, wanted: Wanted) {
                 $(if <$record as Record>::TABLE != TableId::Models {
-                    for (key, row) in &self.$field {
-                        let mut name = vec![<$record as Record>::TABLE as u8];
-                        <$record as Record>::write_key(key, &mut name);
-                        let value = row.as_ref().map(|row| {
-                            let mut value = Vec::new();
-                            row.encode(&mut value);
-                            value
-                        });
-                        rows.push((name, value));
-                    }
+                    write_table::<$record>(&self.$field, out, wanted);
                 })*
-                rows.sort_unstable();
-                rows
             }
         }
     };
@@ -113,18 +102,49 @@ tables! {
     models: ModelState = Table(32_768),
 }
 
+/// Which changed rows are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    All,
+    /// Those that do not follow from the statements of the block.
+    NotDerived(Place),
+}
+
+fn write_table<R: Record>(changes: &Changes<R>, out: &mut Vec<u8>, wanted: Wanted) {
+    let mut rows: Vec<(&R::Key, &Option<R>)> = match wanted {
+        Wanted::All => changes.iter().collect(),
+        Wanted::NotDerived(block) => {
+            changes.iter().filter(|(_, row)| row.as_ref().is_none_or(|row| !row.is_derived(block))).collect()
+        }
+    };
+    rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    let (mut name, mut value) = (Vec::new(), Vec::new());
+    for (key, row) in rows {
+        name.clear();
+        R::write_key(key, &mut name);
+        let mut w = Writer(out);
+        w.u8(R::TABLE as u8).u16(name.len() as u16).raw(&name).u8(row.is_some() as u8);
+        if let Some(row) = row {
+            value.clear();
+            row.encode(&mut value);
+            w.bytes(&value);
+        }
+    }
+}
+
 impl Tables {
     /// A block's delta: every changed row as `table ‖ key length (u16) ‖ key ‖ present (u8) ‖ value length (u32) ‖
     /// value`, sorted by table and key. The application digest chains it.
     pub fn delta(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        for (name, value) in self.sorted() {
-            let mut w = Writer(&mut out);
-            w.u8(name[0]).u16(name.len() as u16 - 1).raw(&name[1..]).u8(value.is_some() as u8);
-            if let Some(value) = value {
-                w.bytes(&value);
-            }
-        }
+        self.write_rows(&mut out, Wanted::All);
+        out
+    }
+
+    /// The part of the delta that a commit stores: what a restart cannot derive again from the block and its verdicts.
+    pub fn kept(&self, block: Place) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write_rows(&mut out, Wanted::NotDerived(block));
         out
     }
 }
@@ -135,10 +155,10 @@ pub(crate) fn app_digest(parent: &[u8; 32], delta: &[u8]) -> [u8; 32] {
 }
 
 impl State {
-    /// Lays a stored delta over the tables.
-    pub fn overlay_delta(&self, delta: &[u8]) -> Result<(), ChainError> {
-        let damaged = || ChainError::corrupt("a stored delta does not decode");
-        let mut r = Reader(delta);
+    /// Lays what a block kept over the tables.
+    pub fn overlay_kept(&self, kept: &[u8]) -> Result<(), ChainError> {
+        let damaged = || ChainError::corrupt("the rows that a block kept do not decode");
+        let mut r = Reader(kept);
         while !r.0.is_empty() {
             let row = (|| {
                 let (table, n) = (r.u8()?, r.u16()?);
@@ -151,7 +171,7 @@ impl State {
         Ok(())
     }
 
-    /// Loads what is kept whole in RAM; call it once, after the deltas.
+    /// Loads what is held whole in RAM; call it once, after the kept rows.
     pub fn load_ordered(&self) -> Result<(), ChainError> {
         self.deadlines.load()?;
         self.queue.load()
@@ -213,6 +233,12 @@ impl Work {
             Some(row) => Ok(row.clone()),
             None => self.base.get(key),
         }
+    }
+
+    /// Whether what was read at `height` of the final chain still holds here.
+    pub fn unchanged_since<R: Keyed>(&self, height: u64) -> bool {
+        R::table(&self.base.state).changed_at() <= height
+            && self.layers::<R>().into_iter().all(|changes| changes.is_empty())
     }
 
     pub fn put<R: Row>(&mut self, key: R::Key, row: R) {

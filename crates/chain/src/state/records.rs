@@ -9,7 +9,7 @@ use triad_models::Spec;
 use triad_statement::{DeviceId, DeviceKey, SequenceWindow, StreamId};
 
 use super::codec::{Reader, Writer};
-use super::table::Record;
+use super::table::{Place, Record};
 
 /// Tables of the application state; the numbers are part of the stored format and of the application digest.
 #[repr(u8)]
@@ -126,6 +126,10 @@ impl Record for Window {
     fn decode(bytes: &[u8]) -> Option<Window> {
         SequenceWindow::decode(bytes).map(Window)
     }
+    /// A raised epoch, which the registry's event says and no statement, leaves a window without numbers.
+    fn is_derived(&self, _: Place) -> bool {
+        self.0.highest().is_some()
+    }
 }
 
 /// How many streams an origin has opened.
@@ -213,6 +217,22 @@ pub struct LatestVerdict {
     pub height: u64,
 }
 
+impl Latest {
+    /// Takes a reading in, if it is newer.
+    pub(crate) fn read(&mut self, reading: LatestReading) {
+        if self.reading.is_none_or(|latest| reading.time_us > latest.time_us) {
+            self.reading = Some(reading);
+        }
+    }
+
+    /// Takes a verdict in, unless it says that its reading came too late to be judged.
+    pub(crate) fn judged(&mut self, verdict: LatestVerdict) {
+        if verdict.kind != VerdictKind::Late {
+            self.verdict = Some(verdict);
+        }
+    }
+}
+
 impl Record for Latest {
     type Key = StreamId;
     const TABLE: TableId = TableId::Latest;
@@ -259,6 +279,10 @@ impl Record for Latest {
         }
         r.end()?;
         Some(out)
+    }
+    /// The verdict of a deadline is on a reading of an earlier block, whose exact time that block alone knows.
+    fn is_derived(&self, block: Place) -> bool {
+        self.verdict.is_none_or(|v| v.height < block.height || v.leaf >= block.first_leaf)
     }
 }
 

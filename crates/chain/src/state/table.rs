@@ -1,20 +1,23 @@
 //! A table of the committed state: what changed lately in RAM, the rest in a cache over the store.
 //!
 //! Writing every changed row in every block would cost more than everything else together, so a block's commit
-//! writes its *delta* (all changed rows, one value) and, in turn, one of [`BUCKETS`] buckets of the rows that changed
-//! since they were last written. After a restart the deltas of the last `BUCKETS` blocks are laid over the stored
-//! rows, which gives exactly the state of the last commit.
+//! writes, as one value, the changed rows that do not follow from the block itself ([`Record::is_derived`]), and in turn
+//! one of [`BUCKETS`] buckets of the rows that changed since they were last written. After a restart the last `BUCKETS`
+//! blocks are gone through again: what follows from them is derived and what they kept is laid over it, which gives
+//! exactly the state of the last commit (see `start`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use quick_cache::sync::Cache;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::records::TableId;
 use crate::error::ChainError;
 
-/// A row is written at the latest this many blocks after it changed; so many deltas are kept.
+/// A row is written at the latest this many blocks after it changed; what so many blocks kept is stored.
 pub(crate) const BUCKETS: u64 = 64;
 
 /// A row type: its key, its table and its stored form.
@@ -25,10 +28,26 @@ pub(crate) trait Record: Clone + Send + Sync + 'static {
     fn read_key(bytes: &[u8]) -> Option<Self::Key>;
     fn encode(&self, out: &mut Vec<u8>);
     fn decode(bytes: &[u8]) -> Option<Self>;
+    /// Whether this row, changed in the given block, follows from that block's statements and verdicts and from the row
+    /// before.
+    fn is_derived(&self, _: Place) -> bool {
+        false
+    }
+}
+
+/// Where a block stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub height: u64,
+    pub first_leaf: u64,
 }
 
 /// Changed rows; `None` is a removed one.
-pub(crate) type Changes<R> = HashMap<<R as Record>::Key, Option<R>>;
+pub(crate) type Changes<R> = Map<<R as Record>::Key, Option<R>>;
+
+/// Seeded at random, and several times as fast as the standard one. Nothing may depend on the order of a map.
+pub(crate) type Hasher = foldhash::fast::RandomState;
+pub(crate) type Map<K, V> = HashMap<K, V, Hasher>;
 
 fn stored_key<R: Record>(key: &R::Key) -> Vec<u8> {
     let mut out = vec![R::TABLE as u8];
@@ -48,8 +67,8 @@ pub(crate) struct Flushed<R: Record> {
 }
 
 struct Hot<R: Record> {
-    rows: HashMap<R::Key, Option<R>>,
-    buckets: Vec<HashSet<R::Key>>,
+    rows: Map<R::Key, Option<R>>,
+    buckets: Vec<HashSet<R::Key, Hasher>>,
 }
 
 impl<R: Record> Hot<R> {
@@ -62,19 +81,36 @@ impl<R: Record> Hot<R> {
 
 /// A table of any size: only what changed lately, and a bounded cache, are in RAM.
 pub(crate) struct Table<R: Record> {
+    /// Height of the last block that changed a row since the store was opened.
+    changed_at: AtomicU64,
+    /// Whether there may be any row: many chains leave some tables empty, and asking those costs nothing.
+    used: AtomicBool,
     hot: RwLock<Hot<R>>,
-    cold: Cache<R::Key, Option<R>>,
+    cold: Cache<R::Key, Option<R>, UnitWeighter, Hasher>,
     store: fjall::Keyspace,
 }
 
 impl<R: Record> Table<R> {
     pub fn new(store: fjall::Keyspace, cached_rows: usize) -> Self {
-        let buckets = vec![HashSet::new(); BUCKETS as usize];
-        let hot = RwLock::new(Hot { rows: HashMap::new(), buckets });
-        Table { hot, cold: Cache::new(cached_rows), store }
+        let buckets = vec![HashSet::default(); BUCKETS as usize];
+        let hot = RwLock::new(Hot { rows: Map::default(), buckets });
+        let weight = cached_rows as u64;
+        let (hasher, lifecycle) = (Hasher::default(), DefaultLifecycle::default());
+        let cold = Cache::with(cached_rows, weight, UnitWeighter, hasher, lifecycle);
+        // What cannot be read now will be an error when it is asked for.
+        let used = store.prefix([R::TABLE as u8]).next().is_some();
+        Table { changed_at: AtomicU64::new(0), used: AtomicBool::new(used), hot, cold, store }
+    }
+
+    /// Height of the last block that changed a row since the store was opened.
+    pub fn changed_at(&self) -> u64 {
+        self.changed_at.load(Ordering::Acquire)
     }
 
     pub fn get(&self, key: &R::Key) -> Result<Option<R>, ChainError> {
+        if !self.used.load(Ordering::Acquire) {
+            return Ok(None);
+        }
         // The lock is held over the miss path: otherwise a slow reader could put an old row into the cache after a
         // commit has replaced it.
         let hot = self.hot.read();
@@ -123,8 +159,12 @@ impl<R: Record> Table<R> {
     }
 
     /// Makes a durable block's changes visible and moves what it flushed to the cache.
-    pub fn settle(&self, changes: &Changes<R>, flushed: Flushed<R>) {
+    pub fn settle(&self, height: u64, changes: &Changes<R>, flushed: Flushed<R>) {
         let mut hot = self.hot.write();
+        if !changes.is_empty() {
+            self.changed_at.store(height, Ordering::Release);
+            self.used.store(true, Ordering::Release);
+        }
         for (key, row) in changes {
             hot.put(key, row);
         }
@@ -138,6 +178,7 @@ impl<R: Record> Table<R> {
     /// Takes rows in that a restart derived again.
     pub fn absorb(&self, changes: &Changes<R>) {
         let mut hot = self.hot.write();
+        self.used.fetch_or(!changes.is_empty(), Ordering::AcqRel);
         changes.iter().for_each(|(key, row)| hot.put(key, row));
     }
 
@@ -148,6 +189,7 @@ impl<R: Record> Table<R> {
             Some(bytes) => Some(R::decode(bytes)?),
             None => None,
         };
+        self.used.store(true, Ordering::Release);
         self.hot.write().put(&key, &row);
         Some(())
     }
@@ -234,7 +276,7 @@ impl<R: Record> Ordered<R> {
         self.table.flush(height, changes, batch)
     }
 
-    pub fn settle(&self, changes: &Changes<R>, flushed: Flushed<R>) {
+    pub fn settle(&self, height: u64, changes: &Changes<R>, flushed: Flushed<R>) {
         let mut rows = self.rows.write();
         for (key, row) in changes {
             match row {
@@ -242,7 +284,7 @@ impl<R: Record> Ordered<R> {
                 None => rows.remove(key),
             };
         }
-        self.table.settle(changes, flushed);
+        self.table.settle(height, changes, flushed);
     }
 
     /// The rows up to and including `last`, at most `limit`, with `layers` (newest first) laid over.
@@ -259,6 +301,11 @@ impl<R: Record> Ordered<R> {
             seen.entry(key.clone()).or_insert_with(|| Some(row.clone()));
         }
         seen.into_iter().filter_map(|(key, row)| Some((key, row?))).take(limit).collect()
+    }
+
+    #[cfg(test)]
+    pub fn table(&self) -> &Table<R> {
+        &self.table
     }
 
     pub fn first_key(&self) -> Option<R::Key> {

@@ -69,9 +69,14 @@ impl Store {
         if !executed.verdicts.is_empty() {
             batch.insert(&self.verdicts, at, index::encode_verdicts(&executed.verdicts));
         }
-        batch.insert(&self.deltas, at, executed.delta.as_slice());
-        if let Some(old) = height.checked_sub(BUCKETS) {
-            batch.remove(&self.deltas, old.to_be_bytes());
+        // Most blocks keep nothing: what they changed follows from their statements.
+        if !executed.kept.is_empty() {
+            batch.insert(&self.kept, at, executed.kept.as_slice());
+        }
+        if let Some(old) = height.checked_sub(BUCKETS)
+            && self.kept.contains_key(old.to_be_bytes())?
+        {
+            batch.remove(&self.kept, old.to_be_bytes());
         }
         let flushed = self.state.flush(height, &executed.tables, &mut batch);
         index::put_streams(&executed.tables.streams, &self.index, &mut batch);
@@ -98,7 +103,7 @@ impl Store {
             fjall::Error::Io(io) => ChainError::Disk(io.to_string()),
             other => ChainError::Store(other),
         })?;
-        self.state.settle(&executed.tables, flushed);
+        self.state.settle(height, &executed.tables, flushed);
         self.evm.committed(&executed.evm_changes);
         pending.settle(height);
         Ok(())

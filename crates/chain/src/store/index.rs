@@ -10,7 +10,7 @@
 //! | `o` origin 20, stream u32 | the stream's id |
 //! | `s` signer 20, slot u64, height u64 | statements of 64 consecutive numbers: (number, leaf, half its identity) |
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use fjall::{Keyspace, OwnedWriteBatch};
 use parking_lot::RwLock;
@@ -19,7 +19,7 @@ use triad_statement::{DeviceId, StreamId};
 use crate::error::ChainError;
 use crate::execute::ReadingRow;
 use crate::state::records::Stream;
-use crate::state::{BUCKETS, Changes, Reader, Writer};
+use crate::state::{BUCKETS, Changes, Map, Reader, Writer};
 
 /// Half of a statement's identity: enough to tell a repetition from another statement on the same number.
 pub(crate) type HalfId = [u8; 16];
@@ -53,9 +53,9 @@ pub(crate) struct Pending(RwLock<Maps>);
 
 #[derive(Debug, Default)]
 struct Maps {
-    readings: HashMap<u32, Vec<ReadingRow>>,
-    verdicts: HashMap<u32, Vec<VerdictRow>>,
-    statements: HashMap<DeviceId, Vec<StatementRow>>,
+    readings: Map<u32, Vec<ReadingRow>>,
+    verdicts: Map<u32, Vec<VerdictRow>>,
+    statements: Map<DeviceId, Vec<StatementRow>>,
 }
 
 pub(crate) fn stream_bucket(stream: u32) -> u64 {

@@ -9,7 +9,7 @@
 //! | `tiles` | level, index | up to 256 hashes |
 //! | `verdicts` | height | the block's verdicts, each length-prefixed |
 //! | `state` | table, key | application state (see `state::table`) |
-//! | `deltas` | height | changed rows of one of the last 64 blocks |
+//! | `kept` | height | changed rows of one of the last 64 blocks that do not follow from the block |
 //! | `index` | see `store::index` | readings and verdicts by stream, statements by signer and number |
 //! | `keys` | device, height | COSE_Key in force after that height |
 //! | `eth_blocks` | height | header, transactions, receipts |
@@ -34,7 +34,7 @@ pub(crate) use blocks::put_eth_block;
 pub(crate) use commit::index_rows;
 
 /// Version of everything under the data directory.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 pub(crate) struct Store {
     db: Database,
@@ -44,7 +44,7 @@ pub(crate) struct Store {
     leaves: Keyspace,
     tiles: Keyspace,
     verdicts: Keyspace,
-    deltas: Keyspace,
+    kept: Keyspace,
     index: Keyspace,
     keys: Keyspace,
     eth_blocks: Keyspace,
@@ -78,7 +78,7 @@ impl Store {
             leaves: db.keyspace("leaves", small)?,
             tiles: db.keyspace("tiles", small)?,
             verdicts: db.keyspace("verdicts", large)?,
-            deltas: db.keyspace("deltas", large)?,
+            kept: db.keyspace("kept", small)?,
             index: db.keyspace("index", small)?,
             keys: db.keyspace("keys", small)?,
             eth_blocks: db.keyspace("eth_blocks", small)?,
@@ -125,8 +125,8 @@ impl Store {
         Ok(self.db.disk_space()?)
     }
 
-    pub fn delta(&self, height: u64) -> Result<Option<Vec<u8>>, ChainError> {
-        Ok(self.deltas.get(height.to_be_bytes())?.map(|b| b.to_vec()))
+    pub fn kept(&self, height: u64) -> Result<Option<Vec<u8>>, ChainError> {
+        Ok(self.kept.get(height.to_be_bytes())?.map(|b| b.to_vec()))
     }
 }
 

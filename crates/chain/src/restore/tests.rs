@@ -1,0 +1,130 @@
+//! A restart gives exactly the tables that were there before it.
+
+#![allow(clippy::unwrap_used)] // A test may panic.
+
+use alloy_primitives::{B256, U256};
+use triad_models::{AnomalySpec, RangeSpec, SilenceSpec, Spec};
+use triad_statement::{Algorithm, Sequence, SigningKey, StatementBuilder};
+
+use crate::contracts;
+use crate::state::{Record, State, Table};
+use crate::testing::{TestChain, genesis, wallet};
+use crate::{ChainSpec, Ledger};
+
+type Row = (u8, Vec<u8>, Vec<u8>);
+
+fn rows<R: Record>(table: &Table<R>, out: &mut Vec<Row>) {
+    table
+        .for_each(|key, row| {
+            let (mut name, mut value) = (Vec::new(), Vec::new());
+            R::write_key(key, &mut name);
+            row.encode(&mut value);
+            out.push((R::TABLE as u8, name, value));
+        })
+        .unwrap();
+}
+
+/// Every row of every table.
+fn dump(state: &State) -> Vec<Row> {
+    let mut out = Vec::new();
+    rows(&state.devices, &mut out);
+    rows(&state.windows, &mut out);
+    rows(&state.opened, &mut out);
+    rows(&state.streams, &mut out);
+    rows(&state.latest, &mut out);
+    rows(&state.bindings, &mut out);
+    rows(&state.registrations, &mut out);
+    rows(&state.watchers, &mut out);
+    rows(&state.counters, &mut out);
+    rows(&state.models, &mut out);
+    rows(state.deadlines.table(), &mut out);
+    rows(state.queue.table(), &mut out);
+    out
+}
+
+fn default_models() -> Vec<crate::DefaultModel> {
+    let specs = [
+        Spec::Range(RangeSpec { low: Some(2.0), high: Some(8.0), ..RangeSpec::default() }),
+        Spec::Silence(SilenceSpec { interval_ms: 15, grace_ms: 5 }),
+        Spec::Anomaly(AnomalySpec::default()),
+    ];
+    specs.iter().map(|s| crate::DefaultModel { kind: s.kind().into(), params: s.params().into() }).collect()
+}
+
+/// A named generator (splitmix64): a failing seed repeats.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ x >> 31) % n
+    }
+}
+
+#[test]
+fn a_restart_brings_every_row_back() {
+    let seed = std::env::var("TRIAD_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+    println!("TRIAD_SEED={seed}");
+    let mut random = Random(seed);
+    let dir = tempfile::tempdir().unwrap();
+    let keys: Vec<SigningKey> =
+        (1..=4).map(|n| SigningKey::from_secret_bytes(Algorithm::EdDsa, &[n; 32]).unwrap()).collect();
+    let mut epochs = [0u32; 4];
+    let mut next = [0u32; 4];
+    let (mut silent, mut late, mut raised, mut restarts) = (0, 0, 0, 0);
+    let mut chain = TestChain::with_genesis(dir.path(), genesis(default_models()));
+    let owner = wallet(1);
+    let id = chain.reader.spec().genesis.chain_id;
+    let batch = keys.iter().map(|k| contracts::registration(id, owner.address(), k, B256::ZERO)).collect();
+    let (to, input) = contracts::register(batch);
+    chain.send(&owner, Some(to), input, U256::ZERO);
+    for step in 0..260u64 {
+        let d = random.below(4) as usize;
+        match random.below(40) {
+            0 => {
+                epochs[d] += 1;
+                next[d] = 0;
+                raised += 1;
+                let (to, input) = contracts::raise_epoch(keys[d].public().id(), epochs[d]);
+                chain.send(&owner, Some(to), input, U256::ZERO);
+            }
+            // Longer than the silence detector waits.
+            1..=3 => std::thread::sleep(std::time::Duration::from_millis(40)),
+            _ => {
+                // Numbers out of order, times out of order, packs.
+                let number = next[d] + random.below(3) as u32;
+                next[d] = number + 1 + random.below(2) as u32;
+                let mut builder = StatementBuilder::new(&keys[d], Sequence::new(epochs[d], number));
+                for _ in 0..=random.below(3) {
+                    let time = 1_700_000_100_000_000 + (step as i64 - random.below(4) as i64) * 1_000_000;
+                    let name = ["t", "u"][random.below(2) as usize];
+                    builder = builder.number(name, None, random.below(120) as f64 / 10.0, Some(time));
+                }
+                chain.statement(builder.sign()).unwrap();
+            }
+        }
+        if random.below(25) == 0 {
+            let ledger = chain.ledger.clone();
+            drop(chain);
+            let before = (dump(&ledger.0.store.state), ledger.height());
+            drop(ledger);
+            let again = Ledger::open(dir.path(), ChainSpec::new(genesis(default_models())).unwrap()).unwrap();
+            assert_eq!(again.height(), before.1);
+            let after = dump(&again.0.store.state);
+            assert!(before.0 == after, "seed {seed}, height {}: the rows differ", before.1);
+            restarts += 1;
+            drop(again);
+            chain = TestChain::with_genesis(dir.path(), genesis(default_models()));
+        }
+    }
+    for height in 1..=chain.reader.height() {
+        for verdict in chain.ledger.0.store.verdicts(height).unwrap() {
+            silent += usize::from(verdict.kind == triad_log::VerdictKind::Silent);
+            late += usize::from(verdict.kind == triad_log::VerdictKind::Late);
+        }
+    }
+    assert!(raised > 0 && silent > 0 && late > 0 && restarts > 3, "{raised} {silent} {late} {restarts}");
+}
