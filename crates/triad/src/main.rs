@@ -12,6 +12,10 @@ mod timestamp;
 use clap::{Parser, Subcommand};
 use triad_node as node;
 
+/// What a verifier allocates, the ledger frees: on another thread, millions of times a second.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Signed readings, judged by consensus, acted on by contracts, provable offline.
 #[derive(Debug, Parser)]
 #[command(
