@@ -60,7 +60,8 @@ impl SigningKey {
         match algorithm {
             Algorithm::EdDsa => {
                 let secret = ed25519_zebra::SigningKey::from(bytes);
-                let public = PublicKey::new(secret.verification_key().into()).expect("a secret key's public key is a point");
+                let public = PublicKey::new(secret.verification_key().into())
+                    .expect("a secret key's public key is a point");
                 Ok(Self {
                     secret: Secret::Ed25519(Box::new(secret)),
                     public: DeviceKey(Point::Ed25519(public)),

@@ -34,9 +34,7 @@ pub fn verify(statement: &Statement, key: &DeviceKey) -> bool {
         return false;
     }
     match &key.0 {
-        Point::Ed25519(x) => {
-            Item::new(x, statement.signature(), &statement.signed_bytes()).is_good()
-        }
+        Point::Ed25519(x) => Item::new(x, statement.signature(), &statement.signed_bytes()).is_good(),
         _ => verify_ecdsa(key, &statement.id().0, statement.signature()),
     }
 }

@@ -12,9 +12,9 @@ use super::Context;
 use super::trigger::{Trigger, evaluate};
 use crate::admission::{self, Number, Resolved, Verified};
 use crate::error::{BlockError, ChainError, Refusal, RefusalClass};
-use crate::state::{Map, Work};
 use crate::state::model::{ModelKey, ModelState};
 use crate::state::records::*;
+use crate::state::{Map, Work};
 
 /// A reading as the index of the read side keeps it.
 #[derive(Debug, Clone, Copy)]

@@ -85,7 +85,8 @@ pub fn rate(
                     (good, spent + started.elapsed())
                 }
                 Verifier::Library => {
-                    let items = items.iter().map(|(s, key)| bare(s, key)).collect::<anyhow::Result<Vec<_>>>()?;
+                    let items =
+                        items.iter().map(|(s, key)| bare(s, key)).collect::<anyhow::Result<Vec<_>>>()?;
                     let started = Instant::now();
                     let mut queue = batch::Verifier::new();
                     for (key, signature, message) in &items {
@@ -111,7 +112,10 @@ pub fn rate(
 }
 
 /// A statement as the library takes it.
-fn bare(statement: &Statement, key: &DeviceKey) -> anyhow::Result<(VerificationKeyBytes, Signature, Vec<u8>)> {
+fn bare(
+    statement: &Statement,
+    key: &DeviceKey,
+) -> anyhow::Result<(VerificationKeyBytes, Signature, Vec<u8>)> {
     let key: [u8; 32] = key.raw_xy().try_into()?;
     Ok((key.into(), (*statement.signature()).into(), statement.signed_bytes()))
 }
