@@ -224,6 +224,15 @@ def read_genesis(text):
     return genesis_hash, chain_id, validator_set(sorted(keys))
 
 
+def next_validators(encoded):
+    """The consensus keys of an encoded set: a byte 2, then for each validator its key and its checkpoint address."""
+    need(encoded[:1] == b"\x02" and len(encoded) % 52 == 1, "a hand-over brings no validator set")
+    rows = [encoded[at : at + 52] for at in range(1, len(encoded), 52)]
+    addresses = [row[32:] for row in rows]
+    need(len(set(addresses)) == len(addresses) and bytes(20) not in addresses, "a checkpoint address is wrong")
+    return validator_set([row[:32] for row in rows])
+
+
 def validator_set(keys):
     need(1 <= len(keys) <= 1024 and all(len(key) == 32 for key in keys), "that is no validator set")
     need(all(a < b for a, b in zip(keys, keys[1:])), "the validators are not in order, or one is there twice")
@@ -435,8 +444,7 @@ def prove(receipt_bytes, genesis_text):
         over = read_checkpoint(hand_over[0], genesis_hash, chain_id)
         need(over["epoch"] == epoch and over["height"] > last_height, "the hand-overs do not follow each other")
         certified_by(hand_over[0], over, hand_over[1], validators)
-        need(len(hand_over[2]) % 32 == 0, "a hand-over brings no validator set")
-        validators = validator_set(split_hashes(hand_over[2]))
+        validators = next_validators(hand_over[2])
         need(over["next_validators"] == sha256(hand_over[2]), "a hand-over brings other validators than it names")
         last_height = over["height"]
     need(

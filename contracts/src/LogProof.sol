@@ -4,7 +4,8 @@ pragma solidity ^0.8.35;
 import {Triad} from "./ITriad.sol";
 
 /// @title Proofs against the chain's log: RFC 9162 Merkle trees over SHA-256.
-/// @notice A verdict is proved in two steps. The verdicts of a block form a tree, whose root is in that block's verdict
+/// @notice A statement's leaf is canonical CBOR `[1, 0, SHA-256(statement), signer, origin, SHA-256(COSE_Key), height,
+/// time_ms]`. A verdict is proved in two steps. The verdicts of a block form a tree, whose root is in that block's verdict
 /// leaf, canonical CBOR `[1, 1, height, time_ms, count, root]`. That leaf is in the log, whose root at any height the
 /// log precompile tells.
 ///
@@ -47,6 +48,28 @@ library LogProof {
         uint64 anchor;
     }
 
+    /// @notice What the log says of a statement.
+    struct StatementLeaf {
+        /// SHA-256 of the statement as it is stored.
+        bytes32 statementHash;
+        /// The device that signed, and the one whose readings they are.
+        bytes20 signer;
+        bytes20 origin;
+        /// SHA-256 of the COSE_Key that verified it.
+        bytes32 keyFingerprint;
+        /// The block, and its time in milliseconds since 1970.
+        uint64 height;
+        uint64 timeMs;
+    }
+
+    struct StatementProof {
+        StatementLeaf leaf;
+        uint64 leafIndex;
+        /// From the leaf to the log's root after block `anchor`, which is `leaf.height` or later.
+        bytes32[] logPath;
+        uint64 anchor;
+    }
+
     uint256 internal constant VERDICT_BYTES = 81;
     uint256 internal constant MAX_REASON_BYTES = 255;
 
@@ -55,13 +78,29 @@ library LogProof {
     /// @notice The verdict is not among the verdicts of the leaf, or the leaf not in the log.
     error NotInLog();
 
-    /// @notice Decodes a verdict and proves that the block of height `p.height` and time `p.timeMs` gave it.
+    /// @notice Decodes a verdict and proves that the block of height `p.height` and time `p.timeMs` gave it, on Triad
+    /// itself: the log precompile tells the root.
     function prove(VerdictProof calldata p) internal view returns (Verdict memory verdict) {
+        Triad.LogHead memory head = Triad.logAt(p.anchor);
+        return proveIn(p, head.size, head.root);
+    }
+
+    /// @notice The same against the root of a log of `size` leaves that the caller trusts, on any chain.
+    function proveIn(VerdictProof calldata p, uint64 size, bytes32 logRoot)
+        internal
+        view
+        returns (Verdict memory verdict)
+    {
         verdict = decode(p.verdict);
         bytes32 root = rootOf(leafHash(p.verdict), p.index, p.count, p.path);
         bytes32 leaf = leafHash(verdictLeaf(p.height, p.timeMs, p.count, root));
-        Triad.LogHead memory head = Triad.logAt(p.anchor);
-        if (rootOf(leaf, p.leafIndex, head.size, p.logPath) != head.root) revert NotInLog();
+        if (rootOf(leaf, p.leafIndex, size, p.logPath) != logRoot) revert NotInLog();
+    }
+
+    /// @notice Proves that a log of `size` leaves with this root holds a statement's leaf.
+    function proveStatement(StatementProof calldata p, uint64 size, bytes32 logRoot) internal view {
+        bytes32 leaf = leafHash(statementLeaf(p.leaf));
+        if (rootOf(leaf, p.leafIndex, size, p.logPath) != logRoot) revert NotInLog();
     }
 
     function decode(bytes calldata b) internal pure returns (Verdict memory v) {
@@ -87,6 +126,13 @@ library LogProof {
         returns (bytes memory)
     {
         return bytes.concat(hex"860101", _cbor(height), _cbor(timeMs), _cbor(count), hex"5820", root);
+    }
+
+    /// @notice The canonical CBOR of a statement's leaf.
+    function statementLeaf(StatementLeaf calldata s) internal pure returns (bytes memory) {
+        bytes memory head =
+            bytes.concat(hex"8801005820", s.statementHash, hex"54", s.signer, hex"54", s.origin);
+        return bytes.concat(head, hex"5820", s.keyFingerprint, _cbor(s.height), _cbor(s.timeMs));
     }
 
     function leafHash(bytes memory leaf) internal pure returns (bytes32) {

@@ -14,6 +14,7 @@ interface Vm {
     function assume(bool condition) external pure;
     function chainId(uint256 id) external;
     function clearMockedCalls() external;
+    function cool(address account) external;
     function createWallet(uint256 key) external returns (Wallet memory);
     function deal(address account, uint256 balance) external;
     function etch(address account, bytes calldata code) external;
@@ -32,6 +33,10 @@ interface Vm {
         external
         pure
         returns (bytes32[] memory);
+    function parseJsonBytesArray(string calldata json, string calldata key)
+        external
+        pure
+        returns (bytes[] memory);
     function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
     function prank(address sender) external;
     function publicKeyP256(uint256 key) external pure returns (uint256 x, uint256 y);

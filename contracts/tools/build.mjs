@@ -14,6 +14,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const out = join(root, "artifacts");
 const check = process.argv.includes("--check");
 const folders = { "src/": join(root, "src"), "examples/": join(root, "../examples/contracts") };
+/** What is deployed on other chains too: for the oldest EVM that such a chain may have. */
+const PORTABLE = ["src/TriadVerifier.sol"];
 /** EIP-170: the longest code that a contract may have. */
 const CODE_LIMIT = 24576;
 
@@ -24,31 +26,36 @@ for (const [name, folder] of Object.entries(folders)) {
     if (file.endsWith(".sol")) sources[name + file] = { content: readFileSync(join(folder, file), "utf8") };
   }
 }
-const input = {
-  language: "Solidity",
-  sources,
-  settings: {
-    remappings: ["triad/=src/"],
-    evmVersion: "osaka",
-    optimizer: { enabled: true, runs: 10000 },
-    metadata: { bytecodeHash: "none", appendCBOR: false },
-    outputSelection: { "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] } },
-  },
-};
 const load = (path) => ({ contents: readFileSync(join(root, "node_modules", path), "utf8") });
-const output = JSON.parse(solc.compile(JSON.stringify(input), { import: load }));
-
-// Warnings about what OpenZeppelin wrote are theirs; every other one counts as an error.
-const problems = (output.errors ?? []).filter(
-  (e) => e.severity === "error" || (e.severity === "warning" && !e.sourceLocation?.file.startsWith("@openzeppelin/")),
-);
-for (const e of problems) console.error(e.formattedMessage);
-if (problems.length > 0) process.exit(1);
+/** Compiles `files` for an EVM version; a warning counts as an error, but for what OpenZeppelin wrote. */
+function compile(files, evmVersion) {
+  const outputs = { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"] };
+  const input = {
+    language: "Solidity",
+    sources,
+    settings: {
+      remappings: ["triad/=src/"],
+      evmVersion,
+      optimizer: { enabled: true, runs: 10000 },
+      metadata: { bytecodeHash: "none", appendCBOR: false },
+      outputSelection: Object.fromEntries(files.map((file) => [file, outputs])),
+    },
+  };
+  const output = JSON.parse(solc.compile(JSON.stringify(input), { import: load }));
+  const problems = (output.errors ?? []).filter(
+    (e) => e.severity === "error" || (e.severity === "warning" && !e.sourceLocation?.file.startsWith("@openzeppelin/")),
+  );
+  for (const e of problems) console.error(e.formattedMessage);
+  if (problems.length > 0) process.exit(1);
+  return output.contracts;
+}
+const own = Object.keys(sources).filter((file) => !PORTABLE.includes(file));
+const compiled = { ...compile(own, "osaka"), ...compile(PORTABLE, "paris") };
 
 const artifacts = new Map();
 const sizes = [];
 for (const file of Object.keys(sources)) {
-  for (const [name, c] of Object.entries(output.contracts[file] ?? {})) {
+  for (const [name, c] of Object.entries(compiled[file] ?? {})) {
     if (c.abi.every((item) => item.type === "error")) continue; // a library of internal functions
     const code = c.evm.deployedBytecode.object;
     const abi = c.abi.map((item) => "    " + JSON.stringify(item)).join(",\n");

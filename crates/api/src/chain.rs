@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use triad_chain::CheckpointSignature;
 use triad_log::Checkpoint;
 
 use crate::params::{Path, Query};
@@ -16,13 +17,15 @@ fn hex0x(bytes: impl AsRef<[u8]>) -> String {
     format!("0x{}", hex::encode(bytes))
 }
 
-fn view(c: &Checkpoint, certificate: Option<&[u8]>) -> Value {
+fn view(c: &Checkpoint, certificate: Option<&[u8]>, signatures: &[CheckpointSignature]) -> Value {
     let bytes = c.encode();
+    let signed = |s: &CheckpointSignature| json!({"validator": s.validator, "address": s.address, "signature": hex0x(s.signature.as_bytes())});
     json!({
         "height": c.height,
         "digest": hex0x(c.digest()),
         "cbor": hex0x(&bytes),
         "certificate": certificate.map(hex0x),
+        "signatures": signatures.iter().map(signed).collect::<Vec<_>>(),
         "version": 1,
         "genesis_hash": hex0x(c.genesis_hash),
         "chain_id": c.chain_id,
@@ -42,11 +45,17 @@ fn view(c: &Checkpoint, certificate: Option<&[u8]>) -> Value {
 /// `GET /v1/checkpoint`: the newest with a certificate.
 pub(crate) async fn newest(State(api): State<Api>, query: Query) -> Result<Response, Problem> {
     query.only(&[])?;
-    let found = api.read(|reader| Ok(reader.certified_checkpoint()?)).await?;
-    let (checkpoint, certificate) = found.ok_or_else(|| {
+    let found = api.read(|reader| match reader.certified_checkpoint()? {
+        Some((checkpoint, certificate)) => {
+            let signatures = reader.checkpoint_signatures(checkpoint.height.0)?;
+            Ok(Some(view(&checkpoint, Some(&certificate), &signatures)))
+        }
+        None => Ok(None),
+    });
+    let view = found.await?.ok_or_else(|| {
         Problem::new("not-certified", "no checkpoint is certified yet: try again").retry_after(1)
     })?;
-    Ok(Json(view(&checkpoint, Some(&certificate))).into_response())
+    Ok(Json(view).into_response())
 }
 
 /// `GET /v1/checkpoints/{height}`; `certificate` is `null` when only a later one certifies it.
@@ -57,10 +66,13 @@ pub(crate) async fn at(State(api): State<Api>, path: Path, query: Query) -> Resu
         let tip = reader.height();
         let none =
             || Problem::new("no-such-block", format!("there is no block {height}; the last one is {tip}"));
-        if height > tip { Err(none()) } else { reader.checkpoint(height)?.ok_or_else(none) }
+        if height > tip {
+            return Err(none());
+        }
+        let (checkpoint, certificate) = reader.checkpoint(height)?.ok_or_else(none)?;
+        Ok(view(&checkpoint, certificate.as_deref(), &reader.checkpoint_signatures(height)?))
     });
-    let (checkpoint, certificate) = found.await?;
-    Ok(Json(view(&checkpoint, certificate.as_deref())).into_response())
+    Ok(Json(found.await?).into_response())
 }
 
 /// `GET /v1/genesis`: what `triad verify --genesis` takes.

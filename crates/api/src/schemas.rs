@@ -311,11 +311,17 @@ fn readings() -> Value {
 }
 
 fn checkpoint() -> Value {
+    let signature = object(&[
+        ("validator", kind("integer", "index in the set of the checkpoint's epoch")),
+        ("address", hex(20, "its checkpoint address")),
+        ("signature", hex(65, "r ‖ s ‖ v, secp256k1, over the EIP-712 message of the digest")),
+    ]);
     object(&[
         ("height", kind("integer", "number of the block")),
         ("digest", hex(32, "SHA-256 of cbor: what the validators sign")),
         ("cbor", bytes("the checkpoint itself")),
         ("certificate", json!({"type": ["string", "null"], "description": "finality certificate"})),
+        ("signatures", list(signature)),
         ("version", json!({"const": 1})),
         ("genesis_hash", hex(32, "SHA-256 of the genesis file's RFC 8785 form")),
         ("chain_id", kind("integer", "Ethereum chain id")),

@@ -21,6 +21,8 @@ pub enum GenesisError {
     Limit(&'static str),
     #[error("validator `{0}`: {1} does not prove possession of its key")]
     Possession(String, &'static str),
+    #[error("validator `{0}` has the checkpoint address {1} of another one: each needs a key of its own")]
+    SharedCheckpointKey(String, alloy_primitives::Address),
     #[error("balance `{0}` is neither a decimal nor a 0x quantity")]
     Balance(String),
     #[error("default model `{0}`: {1}")]

@@ -176,6 +176,7 @@ impl ChainSpec {
         for validator in &genesis.validators {
             check_possession(genesis.chain_id, validator)?;
         }
+        check_addresses(&genesis.validators)?;
         for account in &genesis.accounts {
             parse_wei(&account.balance)?;
         }
@@ -219,6 +220,18 @@ impl ChainSpec {
         keys
     }
 
+    /// Validators' checkpoint addresses in index order.
+    pub fn checkpoint_addresses(&self) -> Vec<Address> {
+        let mut rows: Vec<(&[u8], Address)> = self
+            .genesis
+            .validators
+            .iter()
+            .map(|v| (v.consensus_key.as_ref(), v.checkpoint_address))
+            .collect();
+        rows.sort_unstable();
+        rows.into_iter().map(|(_, address)| address).collect()
+    }
+
     /// Where the tips of blocks proposed by the validator at `index` (see [`ChainSpec::sorted_keys`]) go.
     pub fn fee_recipient(&self, index: u32) -> Option<Address> {
         let key = *self.sorted_keys().get(index as usize)?;
@@ -256,6 +269,17 @@ fn check_limits(l: &Limits) -> Result<(), GenesisError> {
     }
     if l.block_readings < 1024 {
         return bad("block_readings must be at least 1024");
+    }
+    Ok(())
+}
+
+/// Two validators with one checkpoint key would have two votes on public chains with one signature.
+fn check_addresses(validators: &[Validator]) -> Result<(), GenesisError> {
+    for (n, validator) in validators.iter().enumerate() {
+        let address = validator.checkpoint_address;
+        if validators[..n].iter().any(|earlier| earlier.checkpoint_address == address) {
+            return Err(GenesisError::SharedCheckpointKey(validator.name.clone(), address));
+        }
     }
     Ok(())
 }

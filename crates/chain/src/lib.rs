@@ -9,6 +9,7 @@
 mod admission;
 pub mod audit;
 mod block;
+mod checkpoint_signature;
 pub mod contracts;
 mod error;
 mod events;
@@ -25,11 +26,13 @@ mod store;
 mod submit;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod verifier;
 mod verify;
 mod wallet;
 
 pub use admission::{MAX_AHEAD_MS, Verified};
 pub use block::{Block, BlockHeader, Body, MAX_BLOCK_BYTES, header_of};
+pub use checkpoint_signature::{CheckpointSignature, CheckpointSigner, checkpoint_message};
 pub use error::{BlockError, ChainError, GenesisError, Refusal, RefusalClass};
 pub use events::Committed;
 pub use execute::SYSTEM_CONTRACTS;

@@ -15,6 +15,7 @@ use triad_statement::{DeviceId, Sequence, Statement, StreamId};
 
 use crate::admission;
 use crate::block::Block;
+use crate::checkpoint_signature::{CheckpointSignature, CheckpointSigner};
 use crate::error::ChainError;
 use crate::execute::BlockApp;
 use crate::genesis::ChainSpec;
@@ -78,11 +79,17 @@ pub enum ReceiptError {
 #[derive(Debug, Clone)]
 pub struct Reader {
     ledger: Ledger,
+    signer: Option<Arc<CheckpointSigner>>,
 }
 
 impl Reader {
     pub fn new(ledger: Ledger) -> Reader {
-        Reader { ledger }
+        Reader { ledger, signer: None }
+    }
+
+    /// One that gives signatures of final checkpoints, too.
+    pub fn with_signer(self, signer: Option<CheckpointSigner>) -> Reader {
+        Reader { signer: signer.map(Arc::new), ..self }
     }
 
     pub fn spec(&self) -> &ChainSpec {
@@ -134,6 +141,16 @@ impl Reader {
             }
         }
         Ok(None)
+    }
+
+    /// The validators' signatures of a final checkpoint for public chains, as far as this node has them: its own, if it
+    /// is a validator's. Empty where there is no such block.
+    pub fn checkpoint_signatures(&self, height: u64) -> Result<Vec<CheckpointSignature>, ChainError> {
+        let Some(signer) = self.signer.as_ref().filter(|_| height <= self.height()) else {
+            return Ok(Vec::new());
+        };
+        let stored = self.ledger.0.store.checkpoint(height)?;
+        Ok(stored.map(|stored| signer.sign(&stored.checkpoint.digest())).into_iter().collect())
     }
 
     pub fn block(&self, height: u64) -> Result<Option<Block>, ChainError> {

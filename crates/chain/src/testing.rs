@@ -73,6 +73,11 @@ pub fn certificate(spec: &ChainSpec, block: &Block) -> Vec<u8> {
     certificate.encode()
 }
 
+/// A reader that signs checkpoints, as that of the lone validator's node does.
+pub fn reader(ledger: &Ledger) -> Reader {
+    Reader::new(ledger.clone()).with_signer(CheckpointSigner::new(ledger.spec(), wallet(100)))
+}
+
 /// A running chain. Dropping it stops the driver.
 #[derive(Debug)]
 pub struct TestChain {
@@ -103,7 +108,7 @@ impl TestChain {
                 }
             })
         };
-        let reader = Reader::new(ledger.clone());
+        let reader = reader(&ledger);
         TestChain { ledger, submitter, reader, stop, driver: Some(driver) }
     }
 

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Canonical CBOR. The log's size and root are those after this block's leaves. `next validators` stands in an epoch's
-//! last block and is [`Validators::hash`](crate::Validators::hash) of the set that signs from the next block on.
+//! last block and is [`ValidatorSet::hash`](crate::ValidatorSet::hash) of the set that signs from the next block on.
 
 use crate::format::{self, FormatError, VERSION};
 use crate::hash::{Hash, sha256};

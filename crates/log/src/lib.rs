@@ -28,6 +28,7 @@ mod report;
 mod reporting;
 mod text;
 mod tiles;
+mod validator_set;
 mod validators;
 mod verdict;
 mod verify;
@@ -44,12 +45,13 @@ pub use jcs::{JsonError, canonical_json};
 pub use kind::{Assurance, VerdictKind};
 pub use leaf::{StatementLeaf, VerdictLeaf};
 pub use memory::MemoryTree;
-pub use proof::{root_from_subset, verify_consistency, verify_inclusion};
+pub use proof::{path_from_subset, root_from_subset, verify_consistency, verify_inclusion};
 pub use receipt::{HandOver, MAX_RECEIPT_BYTES, Receipt, ReceiptParts};
 pub use report::{
     FinalityReport, LogReport, ReadingReport, Report, Signed, StatementReport, ValueReport, VerdictReport,
 };
 pub use tiles::{LogError, TILE_WIDTH, Tile, TileLog, TileSource, TileWriter};
+pub use validator_set::{ValidatorRow, ValidatorSet};
 pub use validators::{MAX_VALIDATORS, Validators, ValidatorsError, verify_ed25519};
 pub use verdict::{Reason, VERDICT_HEAD, Verdict, verdict_tree};
 pub use verify::VerifyError;

@@ -211,3 +211,39 @@ pub fn root_from_subset(leaves: &[(u64, Hash)], size: u64, hashes: &[Hash]) -> O
     let root = walk(leaves, 0, size, &mut hashes)?;
     hashes.next().is_none().then_some(root)
 }
+
+/// The inclusion proof of the leaf at `index`, which is one of `leaves`, taken out of a subset proof for all of them: for
+/// verifiers that take one leaf at a time. None where [`root_from_subset`] gives none, or the leaf is not there.
+pub fn path_from_subset(leaves: &[(u64, Hash)], index: u64, size: u64, hashes: &[Hash]) -> Option<Vec<Hash>> {
+    /// The root of [start, end); the siblings of `index` on the way are pushed from the leaf upwards.
+    fn walk<'a>(
+        leaves: &[(u64, Hash)],
+        index: u64,
+        start: u64,
+        end: u64,
+        hashes: &mut impl Iterator<Item = &'a Hash>,
+        path: &mut Vec<Hash>,
+    ) -> Option<Hash> {
+        match leaves {
+            [] => hashes.next().copied(),
+            [(_, hash)] if end - start == 1 => Some(*hash),
+            _ => {
+                let middle = start + split(end - start);
+                let (left, right) = leaves.split_at(leaves.partition_point(|(index, _)| *index < middle));
+                let left = walk(left, index, start, middle, hashes, path)?;
+                let right = walk(right, index, middle, end, hashes, path)?;
+                if (start..middle).contains(&index) {
+                    path.push(right);
+                } else if (middle..end).contains(&index) {
+                    path.push(left);
+                }
+                Some(node_hash(&left, &right))
+            }
+        }
+    }
+    root_from_subset(leaves, size, hashes)?;
+    leaves.iter().find(|(shown, _)| *shown == index)?;
+    let mut path = Vec::new();
+    walk(leaves, index, 0, size, &mut hashes.iter(), &mut path)?;
+    Some(path)
+}

@@ -74,7 +74,7 @@ pub struct HandOver {
     pub checkpoint: Checkpoint,
     /// What makes it final.
     pub certificate: Certificate,
-    /// The next validators, as [`Validators::encode`](crate::Validators::encode) writes them.
+    /// The next validators, as [`ValidatorSet::encode`](crate::ValidatorSet::encode) writes them.
     pub validators: Vec<u8>,
 }
 

@@ -2,7 +2,7 @@
 
 use ed25519_zebra::{Signature, VerificationKey, VerificationKeyBytes};
 
-use crate::hash::{Hash, sha256};
+use crate::hash::Hash;
 
 /// Most validators in a set: a certificate names each with one bit and carries 64 bytes for each that signed.
 pub const MAX_VALIDATORS: usize = 1024;
@@ -25,8 +25,16 @@ pub enum ValidatorsError {
     /// Not an ed25519 key.
     #[error("0x{} is not an ed25519 public key", hex::encode(.0))]
     Key([u8; 32]),
+    /// The same checkpoint address twice.
+    #[error("the checkpoint address 0x{} is there twice", hex::encode(.0))]
+    DuplicateAddress([u8; 20]),
+    /// No key has this address.
+    #[error("a checkpoint address is zero")]
+    ZeroAddress,
     /// Bytes of the wrong form.
-    #[error("a validator set is written as its 32-byte keys in rising order, one after the other")]
+    #[error(
+        "a validator set is written as a byte 2, then 52 bytes a validator (consensus key and checkpoint address) in rising order of the keys"
+    )]
     Encoding,
 }
 
@@ -60,34 +68,17 @@ impl Validators {
 
     /// How many must sign: n − ⌊(n−1)/3⌋.
     pub fn quorum(&self) -> usize {
-        let n = self.keys.len();
+        Self::quorum_of(self.keys.len())
+    }
+
+    /// The same for `n` validators, of which there is at least one.
+    pub fn quorum_of(n: usize) -> usize {
         n - (n - 1) / 3
     }
 
     /// A key's index.
     pub fn index_of(&self, key: &[u8; 32]) -> Option<usize> {
         self.keys.binary_search(key).ok()
-    }
-
-    /// The keys in rising order, 32 bytes each.
-    pub fn encode(&self) -> Vec<u8> {
-        self.keys.as_flattened().to_vec()
-    }
-
-    /// Strict: only what [`Self::encode`] writes.
-    pub fn decode(bytes: &[u8]) -> Result<Validators, ValidatorsError> {
-        let (keys, rest) = bytes.as_chunks::<32>();
-        let validators = Validators::new(keys.iter().copied())?;
-        if rest.is_empty() && validators.keys == keys {
-            Ok(validators)
-        } else {
-            Err(ValidatorsError::Encoding)
-        }
-    }
-
-    /// SHA-256 of [`Self::encode`]: what an epoch's last checkpoint says of the next set.
-    pub fn hash(&self) -> Hash {
-        sha256(self.keys.as_flattened())
     }
 }
 

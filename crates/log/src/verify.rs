@@ -24,6 +24,7 @@ use crate::leaf::StatementLeaf;
 use crate::proof::root_from_subset;
 use crate::receipt::Receipt;
 use crate::report::Report;
+use crate::validator_set::ValidatorSet;
 use crate::validators::{Validators, ValidatorsError};
 use crate::verdict::Verdict;
 
@@ -254,11 +255,12 @@ impl Receipt {
             }
             check_digest(checkpoint, &hand_over.certificate)?;
             check_final(checkpoint, &hand_over.certificate, &validators)?;
-            validators = Validators::decode(&hand_over.validators)
+            let next = ValidatorSet::decode(&hand_over.validators)
                 .map_err(|error| VerifyError::NextValidators { epoch, error })?;
-            if checkpoint.next_validators != Some(validators.hash()) {
+            if checkpoint.next_validators != Some(next.hash()) {
                 return Err(VerifyError::HandOver { epoch });
             }
+            validators = next.consensus().clone();
             height = Some(checkpoint.height);
         }
         let reached = self.hand_overs.len() as u64;

@@ -7,8 +7,8 @@ mod common;
 use common::*;
 use triad_log::{
     Assurance, Certificate, Checkpoint, DOES_NOT_FIT, Frontier, Height, LeafIndex, Receipt, Score,
-    StatementLeaf, TrustAnchor, Validators, Verdict, VerdictKind, VerdictLeaf, canonical_json, leaf_hash,
-    namespace, sha256,
+    StatementLeaf, TrustAnchor, ValidatorSet, ValidatorsError, Verdict, VerdictKind, VerdictLeaf,
+    canonical_json, leaf_hash, namespace, sha256,
 };
 use triad_statement::{Algorithm, DeviceId, Sequence, Statement, StatementBuilder, StreamId};
 
@@ -166,14 +166,37 @@ fn frontiers_and_validators() {
     frontier.extend((0..11).map(|n| leaf_hash(&[n])));
     assert_fixture("frontier-11.hex", &frontier.encode());
     assert_eq!(Frontier::decode(&fixture("frontier-11.hex")), Ok(frontier));
-    let set = validators(&validator_keys(0, 4));
+    let keys = validator_keys(0, 4);
+    let set = validator_set(&keys);
     assert_fixture("validators-4.hex", &set.encode());
-    assert_eq!(Validators::decode(&set.encode()), Ok(set.clone()));
+    assert_eq!(ValidatorSet::decode(&set.encode()), Ok(set.clone()));
     assert_eq!(set.hash(), sha256(&fixture("validators-4.hex")));
+    assert_eq!((set.consensus(), set.addresses().len()), (&validators(&keys), 4));
+    for (key, address) in set.consensus().keys().iter().zip(set.addresses()) {
+        let owner = keys.iter().find(|k| public(k) == *key).expect("one of them");
+        assert_eq!(*address, checkpoint_address(owner));
+    }
     assert_eq!(
         (1..=10).map(|n| validators(&validator_keys(0, n)).quorum()).collect::<Vec<_>>(),
         [1, 2, 3, 3, 4, 5, 5, 6, 7, 7]
     );
+}
+
+#[test]
+fn validator_sets_that_could_give_a_key_two_votes_are_refused() {
+    let keys = validator_keys(0, 2);
+    let row = |n: usize, address: u8| (public(&keys[n]), [address; 20]);
+    assert_eq!(ValidatorSet::new([row(0, 1), row(1, 1)]), Err(ValidatorsError::DuplicateAddress([1; 20])));
+    assert_eq!(ValidatorSet::new([row(0, 0), row(1, 1)]), Err(ValidatorsError::ZeroAddress));
+    assert_eq!(ValidatorSet::new([row(0, 1), row(0, 2)]), Err(ValidatorsError::Duplicate(public(&keys[0]))));
+    assert_eq!(ValidatorSet::new([]), Err(ValidatorsError::Count(0)));
+    let good = validator_set(&keys).encode();
+    let mut version = good.clone();
+    version[0] = 1;
+    let bare: Vec<u8> = keys.iter().flat_map(public).collect();
+    for bad in [&version[..], &good[1..], &good[..good.len() - 1], &bare, &[]] {
+        assert!(ValidatorSet::decode(bad).is_err(), "{}", hex::encode(bad));
+    }
 }
 
 #[test]

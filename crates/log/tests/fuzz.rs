@@ -11,8 +11,8 @@ use common::*;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use triad_log::{
-    Certificate, Checkpoint, Frontier, Receipt, StatementLeaf, TrustAnchor, Validators, Verdict, VerdictLeaf,
-    canonical_json,
+    Certificate, Checkpoint, Frontier, Receipt, StatementLeaf, TrustAnchor, ValidatorSet, Verdict,
+    VerdictLeaf, canonical_json,
 };
 
 fn variable(name: &str, default: u64) -> u64 {
@@ -84,7 +84,7 @@ decoders! {
     checkpoints: Checkpoint, "checkpoint.hex", "checkpoint-last-of-epoch.hex";
     certificates: Certificate, "certificate-1.hex", "certificate-4.hex", "certificate-9.hex", "commonware-10.hex";
     frontiers: Frontier, "frontier-empty.hex", "frontier-11.hex";
-    validator_sets: Validators, "validators-4.hex";
+    validator_sets: ValidatorSet, "validators-4.hex";
 }
 
 #[test]

@@ -170,10 +170,10 @@ fn validators_come_down_from_genesis_by_hand_overs() {
     spare.hand_overs = good.hand_overs[..1].to_vec();
     assert!(matches!(refusal(&ledger, &spare), VerifyError::Epoch { .. }));
     let mut usurped = good.clone();
-    usurped.hand_overs[1].validators = validators(&validator_keys(9, 4)).encode();
+    usurped.hand_overs[1].validators = validator_set(&validator_keys(9, 4)).encode();
     assert_eq!(refusal(&ledger, &usurped), VerifyError::HandOver { epoch: 1 });
     let mut unordered = good.clone();
-    unordered.hand_overs[1].validators.rotate_left(32);
+    unordered.hand_overs[1].validators[1..].rotate_left(52);
     assert!(matches!(refusal(&ledger, &unordered), VerifyError::NextValidators { epoch: 1, .. }));
     let mut uncertified = good;
     uncertified.hand_overs[0].certificate.signatures[0].1[5] ^= 1;

@@ -6,7 +6,7 @@ use common::Store;
 use proptest::prelude::*;
 use triad_log::{
     EMPTY_ROOT, Frontier, Hash, LogError, MemoryTree, TileLog, TileSource, TileWriter, leaf_hash, node_hash,
-    root_from_subset, verify_consistency, verify_inclusion,
+    path_from_subset, root_from_subset, verify_consistency, verify_inclusion,
 };
 
 /// RFC 9162 2.1.1, to the letter.
@@ -195,6 +195,11 @@ fn subsets_of_small_trees_are_proved_with_nothing_to_spare() {
             let proof = tree.subset_proof(&indices).expect("inside");
             let shown: Vec<_> = indices.iter().map(|index| (*index, all[*index as usize])).collect();
             assert_eq!(root_from_subset(&shown, size as u64, &proof), Some(tree.root()));
+            for index in &indices {
+                let path = path_from_subset(&shown, *index, size as u64, &proof);
+                assert_eq!(path, tree.inclusion_proof(*index, size as u64), "{index} out of {indices:?}");
+            }
+            assert_eq!(path_from_subset(&shown, size as u64, size as u64, &proof), None);
             if let [index] = indices[..] {
                 let mut path = tree.inclusion_proof(index, size as u64).expect("inside");
                 let mut same = proof.clone();

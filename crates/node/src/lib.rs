@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use triad_api::{ApiConfig, ApiServer, Backend};
-use triad_chain::{Ledger, Reader, Submitter};
+use triad_chain::{CheckpointSigner, Ledger, Reader, Submitter};
 use triad_ingest::{MqttConfig, MqttServer};
 use triad_rpc::RpcConfig;
 
@@ -92,9 +92,10 @@ impl Node {
         consensus.max_block_bytes = (2 * limits.block_bytes + 65_536) as usize;
         consensus.heartbeat = options.heartbeat;
         consensus.lock = Some(lock);
+        let signer = CheckpointSigner::new(&spec, keys.checkpoint()?);
         let chain_dir = layout.chain();
         let ledger = tokio::task::spawn_blocking(move || Ledger::open(&chain_dir, spec)).await??;
-        let reader = Reader::new(ledger.clone());
+        let reader = Reader::new(ledger.clone()).with_signer(signer);
         let submitter = Submitter::start(ledger.clone(), options.verifiers)?;
 
         let mut registry = Registry::default();

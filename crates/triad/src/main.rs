@@ -5,6 +5,7 @@ mod client;
 mod commands;
 mod config;
 mod demo;
+mod public_proof;
 mod publisher;
 mod signer;
 mod timestamp;

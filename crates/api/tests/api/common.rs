@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use triad_api::{ApiConfig, ApiServer, Backend, Limits};
 use triad_chain::testing::{TestChain, genesis, wallet};
-use triad_chain::{DefaultModel, Ledger, Reader, Submitter, contracts};
+use triad_chain::{DefaultModel, Ledger, Submitter, contracts};
 use triad_models::{RangeSpec, Spec};
 use triad_statement::{Algorithm, Sequence, SigningKey, StatementBuilder};
 
@@ -122,7 +122,7 @@ pub struct World {
 }
 
 pub fn backend(ledger: &Ledger, submitter: Submitter) -> Backend {
-    let reader = Reader::new(ledger.clone());
+    let reader = triad_chain::testing::reader(ledger);
     let mut registry = Registry::default();
     reader.register_metrics(&mut registry);
     Backend::new(reader, submitter, Arc::new(registry))

@@ -1,6 +1,8 @@
 //! What is final, read back: statements, receipts, readings, verdicts, checkpoints, genesis.
 
+use alloy_primitives::Signature;
 use serde_json::Value;
+use triad_chain::checkpoint_message;
 use triad_log::{Certificate, Checkpoint, Receipt, TrustAnchor};
 use triad_statement::{Statement, stream_id};
 
@@ -215,6 +217,12 @@ async fn checkpoints_carry_their_certificates() {
     let certificate = Certificate::decode(&bytes(&newest["certificate"])).unwrap();
     assert_eq!(certificate.digest, checkpoint.digest());
     certificate.verify(&spec.namespace(), &spec.anchor.validators).unwrap();
+    let [signed] = &newest["signatures"].as_array().unwrap()[..] else { panic!("{newest}") };
+    let message = checkpoint_message(&spec.hash, spec.genesis.chain_id, &checkpoint.digest());
+    let signature = Signature::from_raw(&bytes(&signed["signature"])).unwrap();
+    assert_eq!(signature.recover_address_from_prehash(&message).unwrap(), spec.checkpoint_addresses()[0]);
+    assert_eq!(bytes(&signed["address"]), spec.checkpoint_addresses()[0].as_slice());
+    assert_eq!(signed["validator"], 0);
     assert_eq!(world.door.json(&format!("/v1/checkpoints/{}", checkpoint.height.0)).await, newest);
     assert_eq!(world.door.json("/v1/checkpoints/0").await["certificate"], Value::Null);
     assert_problem(world.door.get("/v1/checkpoints/999999").await, 404, "no-such-block").await;

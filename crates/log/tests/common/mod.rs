@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
 
-use ed25519_zebra::SigningKey as ValidatorKey;
+pub use ed25519_zebra::SigningKey as ValidatorKey;
 use triad_log::{
     Certificate, Checkpoint, HandOver, Hash, Height, LeafIndex, Receipt, ReceiptParts, StatementLeaf, Tile,
-    TileSource, TileWriter, TrustAnchor, Validators, Verdict, VerdictLeaf, finalize_message, namespace,
-    sha256, verdict_tree,
+    TileSource, TileWriter, TrustAnchor, ValidatorSet, Validators, Verdict, VerdictLeaf, finalize_message,
+    namespace, sha256, verdict_tree,
 };
 use triad_statement::{Algorithm, DeviceKey, Sequence, SigningKey, Statement, StatementBuilder};
 
@@ -63,6 +63,9 @@ pub struct Ledger {
     pub writer: TileWriter,
     pub blocks: Vec<Block>,
     pub logged: Vec<Logged>,
+    /// How many validators the next hand-over brings, and by which addresses they sign checkpoints.
+    pub next_count: usize,
+    pub address_of: fn(&ValidatorKey) -> [u8; 20],
 }
 
 pub fn validator_keys(seed: u8, count: usize) -> Vec<ValidatorKey> {
@@ -79,6 +82,17 @@ pub fn public(key: &ValidatorKey) -> [u8; 32] {
 
 pub fn validators(keys: &[ValidatorKey]) -> Validators {
     Validators::new(keys.iter().map(public)).expect("a set")
+}
+
+/// The address that a test validator signs checkpoints by.
+pub fn checkpoint_address(key: &ValidatorKey) -> [u8; 20] {
+    let mut address = [0; 20];
+    address.copy_from_slice(&sha256(&[b"checkpoint address".as_slice(), &public(key)].concat())[..20]);
+    address
+}
+
+pub fn validator_set(keys: &[ValidatorKey]) -> ValidatorSet {
+    ValidatorSet::new(keys.iter().map(|key| (public(key), checkpoint_address(key)))).expect("a set")
 }
 
 pub fn genesis_json(name: &str, keys: &[ValidatorKey]) -> String {
@@ -126,6 +140,8 @@ impl Ledger {
             writer: TileWriter::new(),
             blocks: vec![],
             logged: vec![],
+            next_count: 4,
+            address_of: checkpoint_address,
         }
     }
 
@@ -167,7 +183,8 @@ impl Ledger {
         let tiles = self.writer.append(&leaves);
         self.store.put(tiles);
         let epoch = self.epochs.len() as u64 - 1;
-        let next = last.then(|| validator_keys(epoch as u8 + 1, 4));
+        let next = last.then(|| validator_keys(epoch as u8 + 1, self.next_count));
+        let set = next.as_deref().map(|keys| self.set_of(keys));
         let checkpoint = Checkpoint {
             genesis_hash: self.anchor.genesis_hash,
             chain_id: CHAIN_ID,
@@ -180,18 +197,18 @@ impl Ledger {
             log_root: self.writer.root(),
             app_digest: sha256(b"application"),
             eth_block_hash: sha256(b"ethereum"),
-            next_validators: next.as_deref().map(|keys| validators(keys).hash()),
+            next_validators: set.as_ref().map(ValidatorSet::hash),
         };
-        if let Some(keys) = next {
+        if let (Some(keys), Some(set)) = (next, set) {
             let certificate = self.certificate(&checkpoint);
-            self.hand_overs.push(HandOver {
-                checkpoint,
-                certificate,
-                validators: validators(&keys).encode(),
-            });
+            self.hand_overs.push(HandOver { checkpoint, certificate, validators: set.encode() });
             self.epochs.push(keys);
         }
         self.blocks.push(Block { checkpoint, verdict_leaf, verdict_leaf_index, verdicts });
+    }
+
+    pub fn set_of(&self, keys: &[ValidatorKey]) -> ValidatorSet {
+        ValidatorSet::new(keys.iter().map(|key| (public(key), (self.address_of)(key)))).expect("a set")
     }
 
     /// By as few validators as may be: the last ones.
