@@ -442,3 +442,6 @@ pub(crate) fn genesis_tip(genesis: &Block, evm: &EvmBlock) -> Tip {
         log: TileWriter::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

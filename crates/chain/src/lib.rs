@@ -7,12 +7,14 @@
 //! blocks. It never talks to a network and never asks a clock except to stamp and to wait for blocks.
 
 mod admission;
+mod apart;
 pub mod audit;
 mod block;
 pub mod contracts;
 mod error;
 mod events;
 mod execute;
+mod gate;
 mod genesis;
 mod ledger;
 mod mempool;
@@ -33,6 +35,7 @@ pub use block::{Block, BlockHeader, Body, MAX_BLOCK_BYTES, header_of};
 pub use error::{BlockError, ChainError, GenesisError, Refusal, RefusalClass};
 pub use events::Committed;
 pub use execute::SYSTEM_CONTRACTS;
+pub use gate::Gate;
 pub use genesis::{
     ChainSpec, DefaultModel, FIRST_REGISTRY_MODEL, Fees, FundedAccount, GENESIS_VERSION, Genesis, Limits,
     Rule, Validator,

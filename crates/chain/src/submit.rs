@@ -2,6 +2,11 @@
 //!
 //! Every caller hears one of: final (after the commit is on disk), refused with a reason. Whoever stops listening
 //! harms nobody. Batches grow by themselves under load: a worker takes whatever has come while it was busy.
+//!
+//! One bad signature makes a batch fail, and finding it costs as much again. So statements are kept apart by what their
+//! *source* has shown so far ([`Submitter::source`]): sources that have proven themselves share a batch, those that have
+//! not yet (all new ones, so that coming again under another name gains nothing) share another, and a source that sent
+//! a bad signature waits in the slow lane (`crate::apart`) until it has behaved for a while.
 
 use std::sync::Arc;
 
@@ -14,7 +19,9 @@ use triad_evm::StateView;
 use triad_statement::{DeviceKey, Statement, verify_batch};
 
 use crate::admission::{self, Number, Verified};
+use crate::apart::{Apart, Standing};
 use crate::error::{ChainError, Refusal, RefusalClass};
+use crate::gate::Gate;
 use crate::ledger::{Ledger, clock_ms};
 use crate::mempool::{Accepted, Answer, TxRefusal, Waiter};
 use crate::verify::{bad_signature, malformed};
@@ -24,11 +31,21 @@ const QUEUE: usize = 32_768;
 /// Signatures verified at once.
 const MAX_BATCH: usize = 2048;
 
-/// Hands statements and transactions in. Cheap to clone.
+/// A statement on its way to a verifier.
+pub(crate) struct Arrived {
+    pub bytes: Bytes,
+    pub waiter: Waiter,
+    pub source: Arc<Standing>,
+}
+
+/// Hands statements and transactions in. Cheap to clone; clones are one source.
 #[derive(Clone, Debug)]
 pub struct Submitter {
     ledger: Ledger,
-    queue: mpsc::Sender<(Bytes, Waiter)>,
+    queue: mpsc::Sender<Arrived>,
+    apart: Apart,
+    standing: Arc<Standing>,
+    gate: Arc<Gate>,
 }
 
 impl Submitter {
@@ -36,21 +53,45 @@ impl Submitter {
     pub fn start(ledger: Ledger, workers: usize) -> std::io::Result<Submitter> {
         let (queue, incoming) = mpsc::channel(QUEUE);
         let incoming = Arc::new(Mutex::new(incoming));
+        let apart = Apart::start(ledger.clone())?;
         for n in 0..workers.max(1) {
-            let (ledger, incoming) = (ledger.clone(), incoming.clone());
+            let (ledger, incoming, apart) = (ledger.clone(), incoming.clone(), apart.clone());
             std::thread::Builder::new()
                 .name(format!("verify-{n}"))
-                .spawn(move || worker(&ledger, &incoming))?;
+                .spawn(move || worker(&ledger, &incoming, &apart))?;
         }
-        Ok(Submitter { ledger, queue })
+        Ok(Submitter { ledger, queue, apart, standing: Arc::default(), gate: Arc::default() })
     }
 
-    /// Hands over one encoded statement; waits only for queue space. The receiver resolves when the statement is
-    /// final and stored, or refused.
+    /// A handle for another source of statements, of which nothing is known yet: a door makes one for each connection
+    /// (or for each address, where connections come and go).
+    pub fn source(&self) -> Submitter {
+        Submitter { standing: Arc::default(), ..self.clone() }
+    }
+
+    /// What all sources pass; shut it to make the node read-only.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Whether bad signatures came from this source lately, so that its statements are verified apart and slowly.
+    pub fn is_suspect(&self) -> bool {
+        self.standing.is_suspect()
+    }
+
+    /// Hands over one encoded statement; waits only for queue space, and if this source sent bad signatures for at most
+    /// a second. The receiver resolves when the statement is final and stored, or refused.
     pub async fn submit(&self, statement: Bytes) -> oneshot::Receiver<Answer> {
         let (waiter, answer) = oneshot::channel();
-        if let Err(mpsc::error::SendError((_, waiter))) = self.queue.send((statement, waiter)).await {
-            let _ = waiter.send(Err(stopping()));
+        if let Some(refusal) = self.gate.refusal() {
+            refuse(&self.ledger, waiter, refusal);
+            return answer;
+        }
+        let arrived = Arrived { bytes: statement, waiter, source: self.standing.clone() };
+        if self.standing.is_suspect() {
+            self.apart.wait(&self.ledger, arrived).await;
+        } else if let Err(mpsc::error::SendError(arrived)) = self.queue.send(arrived).await {
+            let _ = arrived.waiter.send(Err(stopping()));
         }
         answer
     }
@@ -62,6 +103,9 @@ impl Submitter {
 
     /// Checks a raw transaction against the final state and queues it.
     pub fn transaction(&self, raw: &[u8]) -> Result<B256, TxRefusal> {
+        if let Some(why) = self.gate.why() {
+            return Err(TxRefusal::Unavailable(why));
+        }
         let tx = triad_evm::recover(raw).map_err(|e| TxRefusal::Malformed(e.to_string()))?;
         let genesis = &self.ledger.spec().genesis;
         match tx.chain_id() {
@@ -96,7 +140,7 @@ impl Submitter {
     }
 }
 
-fn stopping() -> Refusal {
+pub(crate) fn stopping() -> Refusal {
     Refusal::new(
         RefusalClass::Unavailable,
         "stopping",
@@ -104,7 +148,7 @@ fn stopping() -> Refusal {
     )
 }
 
-fn worker(ledger: &Ledger, incoming: &Mutex<mpsc::Receiver<(Bytes, Waiter)>>) {
+fn worker(ledger: &Ledger, incoming: &Mutex<mpsc::Receiver<Arrived>>, apart: &Apart) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
     loop {
         // One worker waits; the others are busy, or wait for it.
@@ -112,22 +156,38 @@ fn worker(ledger: &Ledger, incoming: &Mutex<mpsc::Receiver<(Bytes, Waiter)>>) {
             return;
         }
         let started = std::time::Instant::now();
-        take(ledger, std::mem::take(&mut batch));
+        let (mut proven, mut untried) = (Vec::with_capacity(batch.len()), Vec::new());
+        for arrived in batch.drain(..) {
+            if arrived.source.is_proven() {
+                proven.push(arrived);
+            } else if arrived.source.is_suspect() {
+                // Sent before the source was caught.
+                apart.push(ledger, arrived);
+            } else {
+                untried.push(arrived);
+            }
+        }
+        take(ledger, proven);
+        take(ledger, untried);
         ledger.0.metrics.verify_seconds.inc_by(started.elapsed().as_secs_f64());
         ledger.0.metrics.waiting.set(ledger.0.pool.len().0 as i64);
     }
 }
 
-fn refuse(ledger: &Ledger, waiter: Waiter, refusal: Refusal) {
+pub(crate) fn refuse(ledger: &Ledger, waiter: Waiter, refusal: Refusal) {
     ledger.0.metrics.refuse(refusal.code);
     let _ = waiter.send(Err(refusal));
 }
 
-fn take(ledger: &Ledger, batch: Vec<(Bytes, Waiter)>) {
+/// Verifies statements in one batch and hands the good ones to the pool.
+pub(crate) fn take(ledger: &Ledger, batch: Vec<Arrived>) {
+    if batch.is_empty() {
+        return;
+    }
     let open = ledger.committed();
     let (view, checked_at) = (&open.parent.view, open.parent.checkpoint.height.0);
-    let mut known: Vec<(Statement, Arc<DeviceKey>, Waiter)> = Vec::with_capacity(batch.len());
-    for (bytes, waiter) in batch {
+    let mut known: Vec<(Statement, Arc<DeviceKey>, Waiter, Arc<Standing>)> = Vec::with_capacity(batch.len());
+    for Arrived { bytes, waiter, source } in batch {
         let statement = match Statement::parse(bytes) {
             Ok(statement) => statement,
             Err(error) => {
@@ -136,21 +196,25 @@ fn take(ledger: &Ledger, batch: Vec<(Bytes, Waiter)>) {
             }
         };
         match admission::signer_key(view, &statement) {
-            Ok(Ok(key)) => known.push((statement, key, waiter)),
+            Ok(Ok(key)) => known.push((statement, key, waiter, source)),
             Ok(Err(refusal)) => refuse(ledger, waiter, refusal),
             Err(error) => refuse(ledger, waiter, internal(&error)),
         }
     }
-    let items: Vec<(&Statement, &DeviceKey)> = known.iter().map(|(s, k, _)| (s, k.as_ref())).collect();
+    let items: Vec<(&Statement, &DeviceKey)> = known.iter().map(|(s, k, ..)| (s, k.as_ref())).collect();
     let good = verify_batch(&items);
     let now = clock_ms();
     let streams = ledger.spec().genesis.limits.device_streams;
     let mut fresh = Vec::with_capacity(known.len());
-    for ((statement, key, waiter), good) in known.into_iter().zip(good) {
+    for ((statement, key, waiter, source), good) in known.into_iter().zip(good) {
         if !good {
+            if source.caught() {
+                ledger.0.metrics.sources_caught.inc();
+            }
             refuse(ledger, waiter, bad_signature(&statement));
             continue;
         }
+        source.proved();
         let settled = match admission::number(view, &statement) {
             Ok(Ok(Number::Fresh(_))) => None,
             Ok(Ok(number)) => Some(held(ledger, &statement, matches!(number, Number::TooOld))),

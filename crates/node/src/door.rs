@@ -84,6 +84,10 @@ fn translate(reader: &Reader, block: &triad_chain::Committed) -> Committed {
 }
 
 impl Door for ChainDoor {
+    fn source(&self) -> ChainDoor {
+        ChainDoor { submitter: self.submitter.source(), events: self.events.clone() }
+    }
+
     async fn submit(&self, statement: Bytes) -> oneshot::Receiver<Result<Accepted, Refusal>> {
         self.submitter.submit(statement).await
     }

@@ -5,6 +5,7 @@
 //! `triad`.
 
 mod app;
+pub mod disk;
 mod door;
 pub mod layout;
 
@@ -24,6 +25,9 @@ use app::App;
 pub use door::ChainDoor;
 use layout::{Layout, ValidatorKeys};
 
+/// Room on the disk below which a node only reads, in bytes, unless the operator says otherwise.
+pub const DISK_RESERVE: u64 = 256 << 20;
+
 /// Where a node listens and how it behaves.
 #[derive(Debug, Clone)]
 pub struct NodeOptions {
@@ -32,6 +36,8 @@ pub struct NodeOptions {
     pub rpc: Option<SocketAddr>,
     pub mqtt: MqttConfig,
     pub heartbeat: Duration,
+    /// With less room on the disk (bytes) the node only reads, and with a quarter of it ends; 0 never. See [`disk`].
+    pub disk_reserve: u64,
     /// Threads that verify signatures.
     pub verifiers: usize,
     /// Shown by `eth_accounts`; only `--dev` has any.
@@ -48,6 +54,7 @@ impl NodeOptions {
             rpc: Some(free),
             mqtt: MqttConfig { tcp: Some(free), ..MqttConfig::default() },
             heartbeat: Duration::from_secs(5),
+            disk_reserve: DISK_RESERVE,
             verifiers: 2,
             dev_accounts: Vec::new(),
         }
@@ -65,6 +72,8 @@ pub struct Node {
     rpc_server: Option<triad_rpc::ServerHandle>,
     ledger: Ledger,
     consensus: triad_consensus::Handle,
+    /// Ends with the reason when there is no room on the disk.
+    disk: tokio::task::JoinHandle<String>,
     stop: watch::Sender<bool>,
 }
 
@@ -80,6 +89,7 @@ impl Node {
         let layout = &options.layout;
         let spec = layout.spec()?;
         let keys = ValidatorKeys::load(&layout.validator())?;
+        keys.check(&spec).with_context(|| format!("{} cannot be used", layout.validator().display()))?;
         // Taken before the store is opened: a second process must find out before it touches anything.
         let lock = triad_consensus::lock(&layout.dir)?;
         let mut consensus = triad_consensus::Config::new(
@@ -114,6 +124,12 @@ impl Node {
                 () = stopping => {}
             }
         });
+        // Looked at before anything is written.
+        let gate = submitter.gate().clone();
+        let mut room =
+            disk::Watch::new(layout.dir.clone(), options.disk_reserve, gate.clone(), &mut registry);
+        room.look().map_err(anyhow::Error::msg)?;
+        let disk = tokio::spawn(room.run());
         let app = App::new(ledger.clone());
         let consensus = tokio::task::spawn_blocking(move || triad_consensus::start(consensus, app)).await??;
         let door = ChainDoor::new(submitter.clone(), &reader, when_stopped());
@@ -123,8 +139,11 @@ impl Node {
         let api = match options.http {
             None => None,
             Some(address) => {
-                let config = ApiConfig { address, ..ApiConfig::default() };
-                let backend = Backend::new(reader.clone(), submitter.clone(), Arc::new(registry));
+                // Even an idle chain makes a block at each heartbeat.
+                let max_commit_age = Some(options.heartbeat * 4 + Duration::from_secs(10));
+                let config = ApiConfig { address, max_commit_age, ..ApiConfig::default() };
+                let mut backend = Backend::new(reader.clone(), submitter.clone(), Arc::new(registry));
+                backend.ready = Some(Arc::new(move || gate.why().map_or(Ok(()), Err)));
                 Some(triad_api::serve(config, backend, when_stopped()).await?)
             }
         };
@@ -139,20 +158,25 @@ impl Node {
             }
         };
         let http = api.as_ref().map(|api| api.address);
-        Ok(Node { reader, submitter, http, rpc, mqtt, api, rpc_server, ledger, consensus, stop })
+        Ok(Node { reader, submitter, http, rpc, mqtt, api, rpc_server, ledger, consensus, disk, stop })
     }
 
-    /// Resolves when consensus has stopped by itself, which it never should.
+    /// Resolves when the node cannot go on: consensus has stopped by itself, which it never should, or there is no
+    /// room on the disk. End the process then: an orderly stop would write.
     pub async fn failed(&mut self) -> anyhow::Error {
-        match self.consensus.finished().await {
-            Err(error) => anyhow::Error::new(error),
-            Ok(()) => anyhow::anyhow!("consensus stopped"),
+        tokio::select! {
+            ended = self.consensus.finished() => match ended {
+                Err(error) => anyhow::Error::new(error),
+                Ok(()) => anyhow::anyhow!("consensus stopped"),
+            },
+            why = &mut self.disk => anyhow::anyhow!(why.unwrap_or_else(|error| error.to_string())),
         }
     }
 
     /// Closes the doors, lets what is in flight become final, ends consensus and closes the store.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Node { reader, submitter, mqtt, api, rpc_server, ledger, consensus, stop, .. } = self;
+        let Node { reader, submitter, mqtt, api, rpc_server, ledger, consensus, disk, stop, .. } = self;
+        disk.abort();
         // Nobody listening any more is fine.
         let _ = stop.send(true);
         mqtt.stopped().await;

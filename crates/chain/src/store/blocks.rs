@@ -56,6 +56,10 @@ struct StoredLog {
 }
 
 pub(crate) fn put_eth_block(block: &EvmBlock) -> Vec<u8> {
+    encode_eth_block(&block.header, &block.transactions, &block.receipts)
+}
+
+pub(super) fn encode_eth_block(header: &Header, transactions: &[TriadTx], receipts: &[Receipt]) -> Vec<u8> {
     let receipt = |r: &Receipt| StoredReceipt {
         tx_type: r.tx_type,
         success: r.success,
@@ -66,9 +70,9 @@ pub(crate) fn put_eth_block(block: &EvmBlock) -> Vec<u8> {
         logs: r.logs.iter().map(stored_log).collect(),
     };
     let stored = StoredEthBlock {
-        header: block.header.clone(),
-        transactions: block.transactions.iter().map(|tx| tx.encoded_2718().into()).collect(),
-        receipts: block.receipts.iter().map(receipt).collect(),
+        header: header.clone(),
+        transactions: transactions.iter().map(|tx| tx.encoded_2718().into()).collect(),
+        receipts: receipts.iter().map(receipt).collect(),
     };
     let mut out = Vec::new();
     stored.encode(&mut out);
@@ -79,7 +83,7 @@ fn stored_log(log: &Log) -> StoredLog {
     StoredLog { address: log.address, topics: log.topics().to_vec(), data: log.data.data.clone() }
 }
 
-fn eth_block(mut bytes: &[u8]) -> Option<EthBlock> {
+pub(super) fn eth_block(mut bytes: &[u8]) -> Option<EthBlock> {
     let stored = StoredEthBlock::decode(&mut bytes).ok()?;
     let transactions = stored.transactions.iter().map(|raw| TriadTx::decode_2718(raw).ok());
     let receipts = stored.receipts.into_iter().map(|r| {
@@ -198,7 +202,7 @@ impl Store {
     }
 }
 
-fn stored_checkpoint(bytes: &[u8]) -> Option<StoredCheckpoint> {
+pub(super) fn stored_checkpoint(bytes: &[u8]) -> Option<StoredCheckpoint> {
     let mut r = Reader(bytes);
     let checkpoint = Checkpoint::decode(r.bytes()?).ok()?;
     let certificate = r.bytes()?;

@@ -6,7 +6,7 @@ use triad_statement::StreamId;
 
 use super::blocks::put_checkpoint;
 use super::index::{self, Pending, Rows, StatementRow, VerdictRow};
-use super::{Store, put_eth_block, tile_key};
+use super::{Store, failure, put_eth_block, tile_key};
 use crate::block::Block;
 use crate::error::ChainError;
 use crate::execute::Executed;
@@ -99,10 +99,7 @@ impl Store {
         }
         self.evm.apply(&mut batch, &executed.evm_changes);
         batch.insert(&self.meta, "tip", at);
-        batch.commit().map_err(|error| match error {
-            fjall::Error::Io(io) => ChainError::Disk(io.to_string()),
-            other => ChainError::Store(other),
-        })?;
+        batch.commit().map_err(failure)?;
         self.state.settle(height, &executed.tables, flushed);
         self.evm.committed(&executed.evm_changes);
         pending.settle(height);
@@ -119,7 +116,7 @@ impl Store {
         batch.insert(&self.eth_hashes, evm.hash.0, at);
         self.evm.apply(&mut batch, &evm.changes);
         batch.insert(&self.meta, "tip", at);
-        batch.commit()?;
+        batch.commit().map_err(failure)?;
         self.evm.committed(&evm.changes);
         Ok(())
     }

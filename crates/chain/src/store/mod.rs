@@ -59,9 +59,8 @@ impl Store {
     pub fn open(dir: &Path, genesis_hash: &[u8; 32]) -> Result<Store, ChainError> {
         let db = Database::builder(dir).cache_size(256 << 20).max_journaling_size(512 << 20).open().map_err(
             |error| match error {
-                fjall::Error::Io(io) => ChainError::Disk(io.to_string()),
                 fjall::Error::Locked => ChainError::InUse(dir.display().to_string()),
-                other => ChainError::corrupt(format!("{} does not open: {other}", dir.display())),
+                other => failure(other),
             },
         )?;
         let small = KeyspaceCreateOptions::default;
@@ -130,6 +129,20 @@ impl Store {
     }
 }
 
+/// A full or forbidden disk is something else than a damaged one.
+fn failure(error: fjall::Error) -> ChainError {
+    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let text = error.to_string();
+    let io = match &error {
+        fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) => Some(io.kind()),
+        _ => None,
+    };
+    match io {
+        Some(StorageFull | QuotaExceeded | ReadOnlyFilesystem | PermissionDenied) => ChainError::Disk(text),
+        _ => ChainError::Store(error),
+    }
+}
+
 fn tile_key(level: u8, index: u64) -> [u8; 9] {
     let mut key = [level; 9];
     key[1..].copy_from_slice(&index.to_be_bytes());
@@ -147,3 +160,6 @@ impl TileSource for Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
