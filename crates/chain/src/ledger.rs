@@ -30,6 +30,8 @@ use crate::store::index::Pending;
 
 /// A block that lies further ahead of this node's clock than this is not judged yet.
 pub const MAX_CLOCK_AHEAD_MS: u64 = 500;
+/// Blocks before the head whose state is kept unless somebody asks for more or less.
+pub const HISTORY: u64 = 128;
 /// Committed blocks that a slow watcher may lag behind before it misses some.
 const WATCH_BUFFER: usize = 1024;
 
@@ -95,8 +97,7 @@ impl History for Past {
         if let Some(found) = self.ancestors.iter().find(|e| e.block.height() == height) {
             return Ok(Some(found.log_at()));
         }
-        let stored = self.store.checkpoint(height)?;
-        Ok(stored.map(|s| LogAt { height, size: s.checkpoint.log_size, root: s.checkpoint.log_root }))
+        self.store.log_at(height)
     }
 }
 
@@ -150,10 +151,21 @@ impl OpenParent {
 impl Ledger {
     /// Opens the chain under `dir`, creating it from genesis the first time, and restores what a crash left.
     pub fn open(dir: &Path, spec: ChainSpec) -> Result<Ledger, ChainError> {
-        Ledger::open_with(dir, spec, true)
+        Ledger::open_keeping(dir, spec, HISTORY)
     }
 
-    pub(crate) fn open_with(dir: &Path, spec: ChainSpec, sync: bool) -> Result<Ledger, ChainError> {
+    /// [`Ledger::open`], keeping the state of the last `history` blocks before the head (at least one; [`triad_evm::ARCHIVE`]: of
+    /// all from now on).
+    pub fn open_keeping(dir: &Path, spec: ChainSpec, history: u64) -> Result<Ledger, ChainError> {
+        Ledger::open_with(dir, spec, history, true)
+    }
+
+    pub(crate) fn open_with(
+        dir: &Path,
+        spec: ChainSpec,
+        history: u64,
+        sync: bool,
+    ) -> Result<Ledger, ChainError> {
         let store = Arc::new(Store::open(dir, &spec.hash)?);
         let rules = Rules::new(spec);
         let pending = Pending::default();
@@ -165,6 +177,7 @@ impl Ledger {
             }
             Some(height) => crate::restore::restore(&store, &rules, &pending, height)?,
         };
+        store.keep_history(history, tip.checkpoint.height.0)?;
         let (watchers, _) = broadcast::channel(WATCH_BUFFER);
         let pool = Mempool::new(&rules.spec.genesis.limits);
         let inner = Inner {

@@ -17,6 +17,7 @@ mod genesis;
 mod ledger;
 mod mempool;
 mod metrics;
+mod past;
 mod read;
 mod restore;
 mod start;
@@ -37,8 +38,9 @@ pub use genesis::{
     ChainSpec, DefaultModel, FIRST_REGISTRY_MODEL, Fees, FundedAccount, GENESIS_VERSION, Genesis, Limits,
     Rule, Validator,
 };
-pub use ledger::{Judgement, Ledger, MAX_CLOCK_AHEAD_MS, clock_ms};
+pub use ledger::{HISTORY, Judgement, Ledger, MAX_CLOCK_AHEAD_MS, clock_ms};
 pub use mempool::{Accepted, Answer, TxRefusal, Waiter};
+pub use past::{PastError, StateAt, TraceFailure};
 pub use read::{
     MAX_PAGE, Page, Reader, Reading, ReceiptError, StoredStatement, StoredVerdict, resolved_readings,
 };
@@ -47,4 +49,5 @@ pub use state::records::{
 };
 pub use store::blocks::EthBlock;
 pub use submit::Submitter;
+pub use triad_evm::ARCHIVE;
 pub use wallet::{TxRequest, Wallet};

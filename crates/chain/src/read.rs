@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256};
 use triad_evm::{
-    Account, AppView, BlockContext, CallError, CallOutcome, CallRequest, EIP1186AccountProofResponse, LogAt,
-    RecoveredTx, StateView,
+    Account, CallError, CallOutcome, CallRequest, GethDebugTracingOptions, GethTrace, RecoveredTx,
+    StateError, StateView, Stop, Trial,
 };
 use triad_log::{
     Certificate, Checkpoint, Height, LeafIndex, Receipt, ReceiptParts, Verdict, VerdictLeaf, verdict_tree,
@@ -16,9 +16,9 @@ use triad_statement::{DeviceId, Sequence, Statement, StreamId};
 use crate::admission;
 use crate::block::Block;
 use crate::error::ChainError;
-use crate::execute::BlockApp;
 use crate::genesis::ChainSpec;
 use crate::ledger::Ledger;
+use crate::past::{PastError, StateAt, TraceFailure};
 use crate::state::records::*;
 use crate::store::blocks::EthBlock;
 
@@ -355,47 +355,46 @@ impl Reader {
         }
     }
 
-    pub fn storage(&self, address: &Address, slot: &U256) -> Result<U256, ChainError> {
-        let open = self.ledger.committed();
-        Ok(open.state(&self.ledger.0.store).storage(address, slot)?)
+    /// The state after a block, as far back as it is kept.
+    pub fn state_at(&self, height: u64) -> Result<StateAt, PastError> {
+        StateAt::open(&self.ledger, height)
     }
 
-    pub fn proof(&self, address: Address, slots: &[B256]) -> Result<EIP1186AccountProofResponse, ChainError> {
-        let open = self.ledger.committed();
-        let state = open.state(&self.ledger.0.store);
-        Ok(triad_evm::proof(&state, address, slots)?)
+    /// The state after the last final block.
+    pub fn state(&self) -> Result<StateAt, PastError> {
+        loop {
+            match self.state_at(self.height()) {
+                // Only blocks committed in between can have made it too old.
+                Err(PastError::NotKept(_)) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The oldest block whose state is kept.
+    pub fn oldest_state(&self) -> u64 {
+        self.ledger.0.store.evm.oldest()
+    }
+
+    /// Traces the transactions of a block in order, or only the one at an index. The state before the block must be kept.
+    pub fn trace(
+        &self,
+        height: u64,
+        only: Option<usize>,
+        options: &GethDebugTracingOptions,
+        stop: Option<&Stop<'_>>,
+    ) -> Result<Vec<GethTrace>, TraceFailure> {
+        crate::past::trace(&self.ledger, height, only, options, stop)
     }
 
     /// Executes a call on the last final state.
     pub fn call(&self, request: &CallRequest) -> Result<CallOutcome, CallError> {
-        let (open, app, context) = self.surroundings();
-        triad_evm::call(&open.state(&self.ledger.0.store), app, &context, request)
-    }
-
-    pub fn estimate_gas(&self, request: &CallRequest) -> Result<u64, CallError> {
-        let (open, app, context) = self.surroundings();
-        triad_evm::estimate_gas(&open.state(&self.ledger.0.store), app, &context, request)
-    }
-
-    fn surroundings(&self) -> (crate::ledger::OpenParent, Arc<dyn AppView>, BlockContext) {
-        let open = self.ledger.committed();
-        let p = &open.parent;
-        let c = &p.checkpoint;
-        let genesis = &self.spec().genesis;
-        let log = LogAt { height: c.height.0, size: c.log_size, root: c.log_root };
-        let app = BlockApp::new(Arc::default(), p.view.clone(), p.history.clone(), log);
-        let context = BlockContext {
-            number: c.height.0,
-            timestamp: c.time_ms / 1000,
-            beneficiary: self.spec().fee_recipient(0).unwrap_or_default(),
-            prev_randao: c.parent_digest.into(),
-            gas_limit: genesis.limits.block_gas,
-            base_fee: genesis.fees.base_fee,
-            parent_hash: p.eth_hash,
-            chain_id: genesis.chain_id,
-            parent_state_root: p.state_root,
-        };
-        (open, Arc::new(app), context)
+        let state = self.state().map_err(|error| StateError::Rule(error.to_string()))?;
+        let outcome = triad_evm::call(&Trial::new(&state, state.app(), state.context()), request)?;
+        match state.failure() {
+            Some(error) => Err(StateError::Rule(error.to_string()).into()),
+            None => Ok(outcome),
+        }
     }
 }
 

@@ -25,6 +25,9 @@ pub enum StateError {
     /// A value that must exist is absent.
     #[error("the EVM store lacks the {what} under {key}; restore the data directory or resynchronise")]
     Missing { what: &'static str, key: String },
+    /// A trial took longer than it may.
+    #[error("execution timed out")]
+    Stopped,
     /// The caller broke a rule of this crate's interface.
     #[error("broken rule: {0}")]
     Rule(String),

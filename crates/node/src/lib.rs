@@ -32,6 +32,8 @@ pub struct NodeOptions {
     pub rpc: Option<SocketAddr>,
     pub mqtt: MqttConfig,
     pub heartbeat: Duration,
+    /// Blocks before the head whose state is kept ([`triad_chain::ARCHIVE`]: of all from now on).
+    pub history: u64,
     /// Threads that verify signatures.
     pub verifiers: usize,
     /// Shown by `eth_accounts`; only `--dev` has any.
@@ -48,6 +50,7 @@ impl NodeOptions {
             rpc: Some(free),
             mqtt: MqttConfig { tcp: Some(free), ..MqttConfig::default() },
             heartbeat: Duration::from_secs(5),
+            history: triad_chain::HISTORY,
             verifiers: 2,
             dev_accounts: Vec::new(),
         }
@@ -92,8 +95,9 @@ impl Node {
         consensus.max_block_bytes = (2 * limits.block_bytes + 65_536) as usize;
         consensus.heartbeat = options.heartbeat;
         consensus.lock = Some(lock);
-        let chain_dir = layout.chain();
-        let ledger = tokio::task::spawn_blocking(move || Ledger::open(&chain_dir, spec)).await??;
+        let (chain_dir, history) = (layout.chain(), options.history);
+        let ledger =
+            tokio::task::spawn_blocking(move || Ledger::open_keeping(&chain_dir, spec, history)).await??;
         let reader = Reader::new(ledger.clone());
         let submitter = Submitter::start(ledger.clone(), options.verifiers)?;
 

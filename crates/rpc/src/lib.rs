@@ -3,8 +3,10 @@
 //! HTTP and WebSocket on one port, batches included. It reads the last final state through the chain's [`Reader`] and
 //! hands transactions to its [`Submitter`]. It promises that what it shows is final (the tags `latest`, `safe`,
 //! `finalized` and `pending` are the same block), that errors are those Ethereum tools expect, and that a call cannot
-//! outgrow its gas. It keeps no state of past blocks: `eth_call` at one of them is refused with the reason.
+//! outgrow its gas and its time. State is that of every block which the ledger keeps; an older one is refused with the
+//! reason.
 
+mod bounds;
 mod errors;
 mod logs;
 mod methods;

@@ -4,7 +4,7 @@
 //! the type and fall back to the common fields read it.
 
 use alloy_consensus::Transaction;
-use alloy_primitives::{B256, U64, U128, U256};
+use alloy_primitives::{B256, U64, U128};
 use alloy_rpc_types_eth::{Header, Log};
 use serde_json::{Value, json};
 use triad_chain::EthBlock;
@@ -107,8 +107,4 @@ pub fn logs_of(block: &EthBlock, index: usize, receipt: &Receipt, first: u64) ->
         removed: false,
     };
     receipt.logs.iter().enumerate().map(|(i, log)| place(i, log)).collect()
-}
-
-pub fn hex_u256(value: U256) -> Value {
-    json!(value)
 }

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, Bloom, Log, LogData};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use bytes::Bytes;
-use triad_evm::{EvmBlock, Header, Receipt, TriadTx};
+use triad_evm::{EvmBlock, Header, LogAt, Receipt, TriadTx};
 use triad_log::{Checkpoint, Verdict};
 use triad_statement::{DeviceId, DeviceKey};
 
@@ -165,6 +165,24 @@ impl Store {
         eth_block(&bytes)
             .map(Some)
             .ok_or_else(|| ChainError::corrupt(format!("Ethereum block {height} does not decode")))
+    }
+
+    /// Only the header of an Ethereum block: its transactions' signers need not be recovered.
+    pub fn eth_header(&self, height: u64) -> Result<Option<Header>, ChainError> {
+        let Some(bytes) = self.eth_blocks.get(height.to_be_bytes())? else { return Ok(None) };
+        let mut body: &[u8] = &bytes;
+        alloy_rlp::Header::decode_bytes(&mut body, true)
+            .and_then(|mut list| Header::decode(&mut list))
+            .map(Some)
+            .map_err(|_| {
+                ChainError::corrupt(format!("the header of Ethereum block {height} does not decode"))
+            })
+    }
+
+    /// The log after the block at a height.
+    pub fn log_at(&self, height: u64) -> Result<Option<LogAt>, ChainError> {
+        let stored = self.checkpoint(height)?.map(|stored| stored.checkpoint);
+        Ok(stored.map(|c| LogAt { height, size: c.log_size, root: c.log_root }))
     }
 
     /// The stored form of an Ethereum block.

@@ -97,7 +97,7 @@ impl Store {
             place.extend_from_slice(&(i as u32).to_be_bytes());
             batch.insert(&self.eth_txs, tx.hash().0, place);
         }
-        self.evm.apply(&mut batch, &executed.evm_changes);
+        self.evm.apply(&mut batch, height, &executed.evm_changes, &executed.evm.system_calls)?;
         batch.insert(&self.meta, "tip", at);
         batch.commit().map_err(|error| match error {
             fjall::Error::Io(io) => ChainError::Disk(io.to_string()),
@@ -117,7 +117,7 @@ impl Store {
         batch.insert(&self.checkpoints, at, put_checkpoint(&genesis.checkpoint, None));
         batch.insert(&self.eth_blocks, at, put_eth_block(evm));
         batch.insert(&self.eth_hashes, evm.hash.0, at);
-        self.evm.apply(&mut batch, &evm.changes);
+        self.evm.apply(&mut batch, 0, &evm.changes, &[])?;
         batch.insert(&self.meta, "tip", at);
         batch.commit()?;
         self.evm.committed(&evm.changes);

@@ -111,6 +111,11 @@ impl Store {
         }
     }
 
+    /// Begins to keep the state of the last `window` blocks; `head` is the height of the last commit.
+    pub fn keep_history(&self, window: u64, head: u64) -> Result<(), ChainError> {
+        Ok(self.evm.keep_history(window, head)?)
+    }
+
     /// Height of the last commit; `None` before genesis was stored.
     pub fn tip(&self) -> Result<Option<u64>, ChainError> {
         let bytes = self.meta.get("tip")?;

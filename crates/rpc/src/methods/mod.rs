@@ -1,7 +1,10 @@
 //! The methods, a file a group.
 
 mod blocks;
+mod call;
+mod debug;
 mod node;
+mod simulate;
 mod state;
 mod transactions;
 mod triad;

@@ -5,7 +5,7 @@ use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use serde_json::{Value, json};
 
-use super::{Context, at, method, quantity};
+use super::{Context, method, quantity};
 use crate::errors::{chain, invalid, refused};
 use crate::params;
 

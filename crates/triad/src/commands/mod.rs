@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bench;
 pub mod demo;
 pub mod device;
+pub mod evm;
 pub mod init;
 pub mod key;
 pub mod model;

@@ -49,6 +49,12 @@ pub struct Args {
     /// An idle chain makes an empty block this often [default: 5000].
     #[arg(long, env = "TRIAD_HEARTBEAT_MS", value_name = "MS")]
     heartbeat_ms: Option<u64>,
+    /// Blocks before the newest whose contract state is kept, for calls, proofs and traces at them [default: 128].
+    #[arg(long, env = "TRIAD_HISTORY", value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(1..))]
+    history: Option<u64>,
+    /// Keep the contract state of all blocks from now on.
+    #[arg(long, env = "TRIAD_ARCHIVE", conflicts_with = "history")]
+    archive: bool,
     /// Once it runs, print a JSON object with its addresses.
     #[arg(long)]
     json: bool,
@@ -92,6 +98,10 @@ pub fn run(args: Args) -> Done {
             ..MqttConfig::default()
         },
         heartbeat: Duration::from_millis(args.heartbeat_ms.or(file.heartbeat_ms).unwrap_or(5000).max(100)),
+        history: match args.archive || (args.history.is_none() && file.archive.unwrap_or(false)) {
+            true => triad_chain::ARCHIVE,
+            false => args.history.or(file.history).unwrap_or(triad_chain::HISTORY),
+        },
         verifiers: 2,
         dev_accounts: if args.dev { dev_wallets().iter().map(|w| w.address()).collect() } else { Vec::new() },
     };
