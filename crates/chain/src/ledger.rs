@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, broadcast};
@@ -26,12 +26,15 @@ use crate::mempool::Mempool;
 use crate::metrics::Metrics;
 use crate::state::View;
 use crate::store::Store;
+use crate::store::blocks::{EthBlock, RecentBlocks};
 use crate::store::index::Pending;
 
 /// A block that lies further ahead of this node's clock than this is not judged yet.
 pub const MAX_CLOCK_AHEAD_MS: u64 = 500;
 /// Committed blocks that a slow watcher may lag behind before it misses some.
 const WATCH_BUFFER: usize = 1024;
+/// Memory for Ethereum blocks that were committed or read lately.
+const RECENT_BLOCK_BYTES: u64 = 64 << 20;
 
 /// The last committed block, as far as the next one needs it.
 #[derive(Clone)]
@@ -47,6 +50,7 @@ pub(crate) struct Inner {
     pub rules: Rules,
     pub store: Arc<Store>,
     pub pending: Pending,
+    pub eth_blocks: RecentBlocks,
     pub tip: RwLock<Tip>,
     /// Executed, not final.
     layers: Mutex<HashMap<[u8; 32], Arc<Executed>>>,
@@ -166,11 +170,12 @@ impl Ledger {
             Some(height) => crate::restore::restore(&store, &rules, &pending, height)?,
         };
         let (watchers, _) = broadcast::channel(WATCH_BUFFER);
-        let pool = Mempool::new(&rules.spec.genesis.limits);
+        let pool = Mempool::new(&rules.spec.genesis);
         let inner = Inner {
             rules,
             store,
             pending,
+            eth_blocks: RecentBlocks::new(RECENT_BLOCK_BYTES),
             tip: RwLock::new(tip),
             layers: Mutex::new(HashMap::new()),
             pool,
@@ -308,9 +313,14 @@ impl Ledger {
             _ => Err(refusal.clone()),
         };
         let rejected = &executed.rejected;
-        self.0.pool.rejected(&offered, &offered_txs, rejected, parent_height, final_height, settle);
+        let account = |address: &Address| {
+            let found = self.committed().state(&self.0.store).account(address);
+            found.map(Option::unwrap_or_default).ok()
+        };
+        let pool = &self.0.pool;
+        pool.rejected(&offered, &offered_txs, rejected, parent_height, final_height, settle, account);
         let empty = executed.statements.is_empty() && executed.block.body.transactions.is_empty();
-        if empty && !must && !offered.is_empty() {
+        if empty && !must && !(offered.is_empty() && offered_txs.is_empty()) {
             return Ok(None);
         }
         let block = executed.block.clone();
@@ -395,6 +405,8 @@ impl Ledger {
         let rows = crate::store::index_rows(&executed, &view)?;
         inner.store.commit(&executed, certificate, &rows, &inner.pending, inner.sync)?;
         let settled = inner.pool.settled(&executed);
+        let eth = Arc::new(EthBlock::of(&executed.evm));
+        inner.eth_blocks.insert(eth.clone());
         *inner.tip.write() = Tip {
             checkpoint: executed.block.checkpoint,
             digest: executed.block.digest,
@@ -406,7 +418,7 @@ impl Ledger {
         inner.metrics.committed(&executed, started.elapsed());
         settled.answer();
         // Nobody watching is fine.
-        let _ = inner.watchers.send(Arc::new(Committed::of(&executed)));
+        let _ = inner.watchers.send(Arc::new(Committed::of(&executed, eth)));
         if inner.pool.has_work() || inner.store.state.queue.len() > 0 {
             inner.work.notify_one();
         }

@@ -25,6 +25,7 @@ mod store;
 mod submit;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod txpool;
 mod verify;
 mod wallet;
 
@@ -38,13 +39,14 @@ pub use genesis::{
     Rule, Validator,
 };
 pub use ledger::{Judgement, Ledger, MAX_CLOCK_AHEAD_MS, clock_ms};
-pub use mempool::{Accepted, Answer, TxRefusal, Waiter};
+pub use mempool::{Accepted, Answer, Waiter};
 pub use read::{
     MAX_PAGE, Page, Reader, Reading, ReceiptError, StoredStatement, StoredVerdict, resolved_readings,
 };
 pub use state::records::{
     Binding, Device, Latest, LatestReading, LatestVerdict, Registration, Status, Stream,
 };
-pub use store::blocks::EthBlock;
+pub use store::blocks::{EthBlock, LogBlock};
 pub use submit::Submitter;
+pub use txpool::{Shortfall, TxRefusal, Waiting};
 pub use wallet::{TxRequest, Wallet};

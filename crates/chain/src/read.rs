@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bloom, U256};
 use triad_evm::{
     Account, AppView, BlockContext, CallError, CallOutcome, CallRequest, EIP1186AccountProofResponse, LogAt,
     RecoveredTx, StateView,
@@ -20,7 +20,8 @@ use crate::execute::BlockApp;
 use crate::genesis::ChainSpec;
 use crate::ledger::Ledger;
 use crate::state::records::*;
-use crate::store::blocks::EthBlock;
+use crate::store::blocks::{EthBlock, LogBlock};
+use crate::txpool::Waiting;
 
 /// The most rows that one call returns.
 pub const MAX_PAGE: usize = 10_000;
@@ -315,11 +316,23 @@ impl Reader {
             .map_err(|e| ReceiptError::Chain(ChainError::corrupt(format!("the log: {e}"))))
     }
 
-    pub fn eth_block(&self, height: u64) -> Result<Option<EthBlock>, ChainError> {
+    pub fn eth_block(&self, height: u64) -> Result<Option<Arc<EthBlock>>, ChainError> {
         if height > self.height() {
             return Ok(None);
         }
-        self.ledger.0.store.eth_block(height)
+        self.ledger.0.eth_blocks.get(&self.ledger.0.store, height)
+    }
+
+    /// The logs of a final block, if its bloom is `wanted`.
+    pub fn eth_logs(
+        &self,
+        height: u64,
+        wanted: impl Fn(&Bloom) -> bool,
+    ) -> Result<Option<LogBlock>, ChainError> {
+        if height > self.height() {
+            return Ok(None);
+        }
+        self.ledger.0.eth_blocks.logs(&self.ledger.0.store, height, wanted)
     }
 
     pub fn eth_height(&self, hash: &B256) -> Result<Option<u64>, ChainError> {
@@ -333,7 +346,22 @@ impl Reader {
     }
 
     pub fn pending_transaction(&self, hash: &B256) -> Option<Arc<RecoveredTx>> {
-        self.ledger.0.pool.transaction(hash)
+        self.ledger.0.pool.txs().get(hash)
+    }
+
+    /// Hashes of transactions as they become ready for a block.
+    pub fn watch_pending(&self) -> tokio::sync::broadcast::Receiver<B256> {
+        self.ledger.0.pool.watch_pending()
+    }
+
+    /// How many transactions wait that a block may take, and how many behind a gap in their sender's nonces.
+    pub fn waiting_transactions(&self) -> (usize, usize) {
+        self.ledger.0.pool.txs().counts()
+    }
+
+    /// Transactions that wait, by sender; of one sender only, if one is named.
+    pub fn pool(&self, of: Option<&Address>) -> Vec<(Address, Waiting)> {
+        self.ledger.0.pool.txs().waiting(of)
     }
 
     pub fn account(&self, address: &Address) -> Result<Account, ChainError> {
@@ -343,7 +371,7 @@ impl Reader {
 
     /// The account's next nonce, waiting transactions included.
     pub fn pending_nonce(&self, address: &Address) -> Result<u64, ChainError> {
-        Ok(self.ledger.0.pool.pending_nonce(address, self.account(address)?.nonce))
+        Ok(self.ledger.0.pool.txs().pending_nonce(address, self.account(address)?.nonce))
     }
 
     pub fn code(&self, address: &Address) -> Result<alloy_primitives::Bytes, ChainError> {

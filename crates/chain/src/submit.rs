@@ -6,21 +6,24 @@
 use std::sync::Arc;
 
 use alloy_consensus::Transaction;
-use alloy_primitives::B256;
+use alloy_primitives::{B256, KECCAK256_EMPTY};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
-use triad_evm::StateView;
+use triad_evm::{RecoveredTx, StateView};
 use triad_statement::{DeviceKey, Statement, verify_batch};
 
 use crate::admission::{self, Number, Verified};
 use crate::error::{ChainError, Refusal, RefusalClass};
 use crate::ledger::{Ledger, clock_ms};
-use crate::mempool::{Accepted, Answer, TxRefusal, Waiter};
+use crate::mempool::{Accepted, Answer, Waiter};
+use crate::txpool::{SenderState, TxRefusal};
 use crate::verify::{bad_signature, malformed};
 
 /// Statements between the doors and the verifiers.
 const QUEUE: usize = 32_768;
+/// What an account's code begins with that has delegated itself (EIP-7702).
+const DELEGATION: [u8; 3] = [0xef, 0x01, 0x00];
 /// Signatures verified at once.
 const MAX_BATCH: usize = 2048;
 
@@ -62,37 +65,47 @@ impl Submitter {
 
     /// Checks a raw transaction against the final state and queues it.
     pub fn transaction(&self, raw: &[u8]) -> Result<B256, TxRefusal> {
-        let tx = triad_evm::recover(raw).map_err(|e| TxRefusal::Malformed(e.to_string()))?;
+        let tx = triad_evm::recover(raw)?;
+        let hash = *tx.tx_hash();
+        let state = self.acceptable(&tx)?;
+        if self.ledger.0.pool.add_transaction(tx, state)? {
+            self.ledger.0.work.notify_one();
+        }
+        Ok(hash)
+    }
+
+    /// The same, but refuses a transaction that would have to wait for others of its sender.
+    pub fn ready_transaction(&self, raw: &[u8]) -> Result<B256, TxRefusal> {
+        let tx = triad_evm::recover(raw)?;
+        let state = self.acceptable(&tx)?;
+        let next = self.ledger.0.pool.txs().pending_nonce(&tx.signer(), state.nonce);
+        if tx.nonce() > next {
+            return Err(TxRefusal::NonceGap { next, found: tx.nonce() });
+        }
+        self.transaction(raw)
+    }
+
+    /// Whether a transaction can stand in a block at all; its sender's state if so.
+    fn acceptable(&self, tx: &RecoveredTx) -> Result<SenderState, TxRefusal> {
         let genesis = &self.ledger.spec().genesis;
-        match tx.chain_id() {
-            Some(id) if id == genesis.chain_id => {}
-            found => {
-                let found = found.unwrap_or(0);
-                return Err(TxRefusal::ChainId { expected: genesis.chain_id, found });
-            }
-        }
-        let base_fee = genesis.fees.base_fee;
-        if tx.max_fee_per_gas() < u128::from(base_fee) {
-            return Err(TxRefusal::Underpriced { offered: tx.max_fee_per_gas(), base_fee });
-        }
+        crate::txpool::check(tx, genesis)?;
         let open = self.ledger.committed();
         let state = open.state(&self.ledger.0.store);
-        let account = state
-            .account(&tx.signer())
-            .map_err(|e| TxRefusal::Unavailable(e.to_string()))?
-            .unwrap_or_default();
-        let gas = alloy_primitives::U256::from(tx.gas_limit());
-        let want = gas * alloy_primitives::U256::from(tx.max_fee_per_gas()) + tx.value();
-        if account.balance < want {
-            return Err(TxRefusal::Funds { have: account.balance.to_string(), want: want.to_string() });
-        }
-        let floor = 21_000 + if tx.to().is_none() { 32_000 } else { 0 };
-        if tx.gas_limit() < floor {
-            return Err(TxRefusal::IntrinsicGas { found: tx.gas_limit(), want: floor });
-        }
-        let hash = self.ledger.0.pool.add_transaction(tx, account.nonce)?;
-        self.ledger.0.work.notify_one();
-        Ok(hash)
+        let unavailable = |e: triad_evm::StateError| TxRefusal::Unavailable(e.to_string());
+        let account = state.account(&tx.signer()).map_err(unavailable)?.unwrap_or_default();
+        let code = match account.code_hash == KECCAK256_EMPTY {
+            true => None,
+            false => state.code(&account.code_hash).map_err(unavailable)?,
+        };
+        let delegated = match code {
+            None => false,
+            // EIP-3607: an account with code that is no delegation signs nothing.
+            Some(code) if !code.starts_with(&DELEGATION) => {
+                return Err(TxRefusal::Signature(format!("{} is a contract", tx.signer())));
+            }
+            Some(_) => true,
+        };
+        Ok(SenderState { nonce: account.nonce, balance: account.balance, delegated })
     }
 }
 

@@ -173,7 +173,7 @@ impl Drop for TestChain {
 /// A transaction's block and its place in it.
 #[derive(Debug)]
 pub struct EthBlockAndIndex {
-    pub block: EthBlock,
+    pub block: Arc<EthBlock>,
     pub index: usize,
 }
 

@@ -18,6 +18,7 @@ mod env;
 mod executor;
 mod fixed;
 mod genesis;
+mod intrinsic;
 mod precompiles;
 mod receipt;
 mod state;
@@ -36,6 +37,7 @@ pub use env::{
 pub use executor::{EvmBlock, Executor, FiringOutcome, SystemOutcome, TxError, TxOutcome};
 pub use fixed::{to_e9, to_e9_i128};
 pub use genesis::{GenesisAccount, GenesisError, genesis};
+pub use intrinsic::{IntrinsicGas, MAX_INITCODE_BYTES, TX_GAS_CAP, intrinsic_gas};
 pub use precompiles::{
     ED25519_VERIFY, ED25519_VERIFY_GAS, ED25519_VERIFY_WORD_GAS, LATEST_READING, LATEST_VERDICT, LOG,
     READ_GAS,

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use triad_api::{ApiConfig, ApiServer, Backend};
 use triad_chain::{Ledger, Reader, Submitter};
 use triad_ingest::{MqttConfig, MqttServer};
-use triad_rpc::RpcConfig;
+use triad_rpc::{Rpc, RpcConfig};
 
 use app::App;
 pub use door::ChainDoor;
@@ -62,7 +62,8 @@ pub struct Node {
     pub rpc: Option<SocketAddr>,
     pub mqtt: MqttServer,
     api: Option<ApiServer>,
-    rpc_server: Option<triad_rpc::ServerHandle>,
+    /// On its own port, and under `/rpc` of the HTTP door.
+    rpc_servers: Vec<triad_rpc::ServerHandle>,
     ledger: Ledger,
     consensus: triad_consensus::Handle,
     stop: watch::Sender<bool>,
@@ -120,26 +121,32 @@ impl Node {
         let mqtt = triad_ingest::serve(options.mqtt.clone(), door, &mut registry, when_stopped())
             .await
             .context("the MQTT door does not open")?;
+        let mut config = RpcConfig::default();
+        config.addr = options.rpc.unwrap_or(config.addr);
+        let accounts = options.dev_accounts.clone();
+        let json_rpc = Rpc::new(config, reader.clone(), submitter.clone(), accounts)?;
+        let mut rpc_servers = Vec::new();
         let api = match options.http {
             None => None,
             Some(address) => {
                 let config = ApiConfig { address, ..ApiConfig::default() };
-                let backend = Backend::new(reader.clone(), submitter.clone(), Arc::new(registry));
+                let mut backend = Backend::new(reader.clone(), submitter.clone(), Arc::new(registry));
+                let (service, server) = json_rpc.service();
+                backend.rpc = Some(door::json_rpc(service));
+                rpc_servers.push(server);
                 Some(triad_api::serve(config, backend, when_stopped()).await?)
             }
         };
-        let (rpc, rpc_server) = match options.rpc {
-            None => (None, None),
-            Some(addr) => {
-                let config = RpcConfig { addr, ..RpcConfig::default() };
-                let accounts = options.dev_accounts.clone();
-                let (addr, server) =
-                    triad_rpc::serve(config, reader.clone(), submitter.clone(), accounts).await?;
-                (Some(addr), Some(server))
+        let rpc = match options.rpc {
+            None => None,
+            Some(_) => {
+                let (address, server) = json_rpc.listen().await?;
+                rpc_servers.push(server);
+                Some(address)
             }
         };
         let http = api.as_ref().map(|api| api.address);
-        Ok(Node { reader, submitter, http, rpc, mqtt, api, rpc_server, ledger, consensus, stop })
+        Ok(Node { reader, submitter, http, rpc, mqtt, api, rpc_servers, ledger, consensus, stop })
     }
 
     /// Resolves when consensus has stopped by itself, which it never should.
@@ -152,16 +159,18 @@ impl Node {
 
     /// Closes the doors, lets what is in flight become final, ends consensus and closes the store.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Node { reader, submitter, mqtt, api, rpc_server, ledger, consensus, stop, .. } = self;
+        let Node { reader, submitter, mqtt, api, rpc_servers, ledger, consensus, stop, .. } = self;
         // Nobody listening any more is fine.
         let _ = stop.send(true);
+        for server in &rpc_servers {
+            // Stopped already is fine.
+            let _ = server.stop();
+        }
         mqtt.stopped().await;
         if let Some(api) = api {
             api.stopped().await;
         }
-        if let Some(server) = rpc_server {
-            // Stopped already is fine.
-            let _ = server.stop();
+        for server in rpc_servers {
             server.stopped().await;
         }
         consensus.shutdown().await?;

@@ -9,6 +9,8 @@ use triad_evm::CallError;
 const SERVER: i32 = -32000;
 const INVALID_PARAMS: i32 = -32602;
 const INTERNAL: i32 = -32603;
+/// EIP-1474: a request exceeds a limit.
+const LIMIT: i32 = -32005;
 /// What geth answers to a reverted call; the data is the revert's.
 const REVERTED: i32 = 3;
 
@@ -20,6 +22,15 @@ pub fn invalid(message: impl Into<String>) -> ErrorObjectOwned {
 
 pub fn refused(message: impl Into<String>) -> ErrorObjectOwned {
     ErrorObjectOwned::owned(SERVER, message.into(), None::<()>)
+}
+
+/// Past a limit; `data` says what would be within it.
+pub fn limit(message: impl Into<String>, data: serde_json::Value) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(LIMIT, message.into(), (!data.is_null()).then_some(data))
+}
+
+pub fn coded(code: i32, message: impl Into<String>, data: impl serde::Serialize) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(code, message.into(), Some(data))
 }
 
 pub fn chain(error: ChainError) -> ErrorObjectOwned {
