@@ -25,6 +25,7 @@ mod readings;
 mod routes;
 mod schemas;
 mod server;
+mod sources;
 mod state;
 mod statements;
 mod streams;

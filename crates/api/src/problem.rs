@@ -94,6 +94,8 @@ pub(crate) const REFUSALS: &[(&str, &str)] = &[
     ("changed-unit", "The unit of the stream is another"),
     ("device-quota", "Too many statements of the device wait"),
     ("too-many-streams", "The device has too many streams"),
+    ("source-slowed", "Bad signatures came from this source"),
+    ("read-only", "The node only reads"),
 ];
 
 fn title(code: &str) -> &'static str {

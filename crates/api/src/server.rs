@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,6 +22,7 @@ use crate::config::{ApiConfig, Backend};
 use crate::guard::{IdleGuard, Slot};
 use crate::problem::{PROBLEM_JSON, Problem};
 use crate::routes;
+use crate::sources::Peer;
 use crate::state::Api;
 
 /// A request's head, and what is buffered of its body, in bytes.
@@ -76,10 +80,10 @@ async fn accept(api: Api, listener: TcpListener, shutdown: Shutdown) {
     let slots = Arc::new(Semaphore::new(most));
     let busy_slots = Arc::new(Semaphore::new(BUSY_SLOTS));
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = shutdown.clone() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept an HTTP connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -90,7 +94,8 @@ async fn accept(api: Api, listener: TcpListener, shutdown: Shutdown) {
         match slots.clone().try_acquire_owned() {
             Ok(permit) => {
                 let slot = Slot::new(permit, api.metrics.connections.clone());
-                tokio::spawn(connection(api.clone(), router.clone(), stream, shutdown.clone(), slot));
+                let (router, peer) = (router.clone(), Peer(peer.ip()));
+                tokio::spawn(connection(api.clone(), router, stream, peer, shutdown.clone(), slot));
             }
             Err(_) => {
                 api.metrics.connections_refused.inc();
@@ -108,16 +113,28 @@ async fn accept(api: Api, listener: TcpListener, shutdown: Shutdown) {
     }
 }
 
-async fn connection(api: Api, router: axum::Router, stream: TcpStream, shutdown: Shutdown, slot: Slot) {
+async fn connection(
+    api: Api,
+    router: axum::Router,
+    stream: TcpStream,
+    peer: Peer,
+    shutdown: Shutdown,
+    slot: Slot,
+) {
     let limits = &api.config.limits;
     // Answers are small and waited for. Where the option cannot be set they are merely slower.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(IdleGuard::new(stream, limits.idle_timeout, slot));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        hyper::service::Service::call(&router, request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(BUFFER)
-        .serve_connection(io, TowerToHyperService::new(router))
+        .serve_connection(io, service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {

@@ -12,6 +12,7 @@ use triad_chain::Reader;
 use crate::config::{ApiConfig, Backend};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+use crate::sources::Sources;
 
 /// Reads that look at a whole table, at a time.
 const CONCURRENT_SCANS: usize = 2;
@@ -23,6 +24,7 @@ pub(crate) struct Inner {
     pub config: ApiConfig,
     pub backend: Backend,
     pub metrics: Metrics,
+    pub sources: Sources,
     pub own_registry: Registry,
     pub genesis: Bytes,
     /// In KiB.
@@ -42,11 +44,22 @@ impl Api {
     pub fn new(config: ApiConfig, backend: Backend) -> Api {
         let mut own_registry = Registry::default();
         let metrics = Metrics::register(&mut own_registry);
+        let sources = Sources::default();
         let genesis = Bytes::from(backend.reader.spec().to_json());
         let bodies = Arc::new(Semaphore::new(config.limits.body_memory_kib));
         let reads = Arc::new(Semaphore::new(config.limits.concurrent_reads));
         let scans = Arc::new(Semaphore::new(CONCURRENT_SCANS));
-        Api(Arc::new(Inner { config, backend, metrics, own_registry, genesis, bodies, reads, scans }))
+        Api(Arc::new(Inner {
+            config,
+            backend,
+            metrics,
+            sources,
+            own_registry,
+            genesis,
+            bodies,
+            reads,
+            scans,
+        }))
     }
 
     /// Runs a read of a bounded number of rows.

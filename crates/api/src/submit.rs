@@ -15,13 +15,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
-use triad_chain::{Accepted, Answer};
+use triad_chain::{Accepted, Answer, Submitter};
 use triad_statement::{DeviceId, StatementId};
 
 use crate::accept::media_type;
 use crate::body;
 use crate::cbor_seq::{SplitError, split};
 use crate::problem::Problem;
+use crate::sources::Peer;
 use crate::state::Api;
 
 /// What a 415 tells the client to send.
@@ -98,12 +99,13 @@ fn not_final(api: &Api) -> Problem {
 /// Hands statements over and waits for what becomes of each.
 struct Waiting {
     api: Api,
+    source: Submitter,
     deadline: Instant,
 }
 
 impl Waiting {
     async fn submit(&self, statement: Bytes) -> Result<oneshot::Receiver<Answer>, Problem> {
-        let submitted = timeout_at(self.deadline, self.api.backend.submitter.submit(statement)).await;
+        let submitted = timeout_at(self.deadline, self.source.submit(statement)).await;
         submitted.map_err(|_| Problem::busy())
     }
 
@@ -174,7 +176,12 @@ async fn take(api: &Api, request: Request) -> Result<Response, Problem> {
             "the body is empty: a statement, or a CBOR sequence of them, is expected",
         ));
     }
-    let waiting = Waiting { api: api.clone(), deadline: Instant::now() + limits.finality_timeout };
+    let submitter = &api.backend.submitter;
+    let source = match parts.extensions.get::<Peer>() {
+        Some(peer) => api.sources.of(peer.0, submitter),
+        None => submitter.source(),
+    };
+    let waiting = Waiting { api: api.clone(), source, deadline: Instant::now() + limits.finality_timeout };
     if form == Form::One {
         return one(&waiting, bytes).await;
     }

@@ -40,7 +40,7 @@ pub fn run(
     let namespace = spec.namespace();
     let validators = spec.anchor.validators.clone();
     let stored = Store::open(dir, &spec.hash)?;
-    let replay = Ledger::open_with(scratch, spec, false)?;
+    let replay = Ledger::open_with(scratch, spec, 1, false)?;
     let tip = stored.tip()?.unwrap_or(0);
     let mut audit = Audit { tip, ..Audit::default() };
     for height in 1..=tip {

@@ -29,30 +29,52 @@ pub enum GenesisError {
     DefaultModel(String, String),
 }
 
+/// What the operator does about a damaged store.
+const RESTORE: &str = "The data directory can no longer be trusted: move it away, and restore it whole from a backup or \
+                       copy it from another node that is stopped (each validator keeps its own validator.json; one \
+                       whose journal is older than its last vote must not vote again)";
+
+fn store_error(error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Poisoned => {
+            "the store takes no more writes because an earlier one failed; the log says which. Is the disk full? Make \
+             room and start the node again: what was acknowledged is stored"
+                .into()
+        }
+        error => format!("the store is damaged or cannot be read: {error}. {RESTORE}"),
+    }
+}
+
+fn state_error(error: &triad_evm::StateError) -> String {
+    match error {
+        triad_evm::StateError::Rule(_) => format!("evm state: {error}"),
+        error => format!("the store is damaged: {error}. {RESTORE}"),
+    }
+}
+
 /// Why a node cannot go on. Each is a stop, never silence.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
-    #[error("store: {0}")]
+    #[error("{}", store_error(.0))]
     Store(#[from] fjall::Error),
-    #[error(
-        "the store is damaged: {what}. The data directory can no longer be trusted: move it away and start again \
-         from a copy (a validator must not vote again with a restored journal), or from the peers"
-    )]
+    #[error("the store is damaged: {what}. {RESTORE}")]
     Corrupt { what: String },
     #[error(
-        "the data directory belongs to another chain: its genesis hash is {found}, this genesis file's is {expected}"
+        "the data directory belongs to another chain: its genesis hash is {found}, this genesis file's is {expected}. \
+         Put back the genesis file that it was made with"
     )]
     OtherGenesis { expected: String, found: String },
     #[error("the store {0} is in use by another process: stop that one first")]
     InUse(String),
-    #[error("evm state: {0}")]
+    #[error("{}", state_error(.0))]
     State(#[from] triad_evm::StateError),
     #[error("block {height}: {why}")]
     Block { height: u64, why: BlockError },
     #[error("genesis: {0}")]
     Genesis(#[from] GenesisError),
     #[error(
-        "the disk is full or cannot be written ({0}); the node stops so that nothing is acknowledged that is not stored"
+        "the disk is full or cannot be written ({0}): the node stops, so that nothing is acknowledged that is not stored. \
+         Make room, or let this user write there, and start it again"
     )]
     Disk(String),
 }

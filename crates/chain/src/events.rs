@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use triad_evm::{Receipt, TriadTx};
 use triad_log::Verdict;
 use triad_statement::StreamId;
 
 use crate::admission::Verified;
 use crate::execute::Executed;
+use crate::store::blocks::EthBlock;
 
 /// A committed block, as watchers want it.
 #[derive(Debug, Clone)]
@@ -21,12 +21,11 @@ pub struct Committed {
     pub verdicts: Vec<Verdict>,
     /// Streams with a new reading, in no particular order.
     pub streams: Vec<StreamId>,
-    pub transactions: Vec<TriadTx>,
-    pub receipts: Vec<Receipt>,
+    pub eth: Arc<EthBlock>,
 }
 
 impl Committed {
-    pub(crate) fn of(executed: &Executed) -> Committed {
+    pub(crate) fn of(executed: &Executed, eth: Arc<EthBlock>) -> Committed {
         let c = &executed.block.checkpoint;
         Committed {
             height: c.height.0,
@@ -36,8 +35,7 @@ impl Committed {
             statements: executed.statements.clone(),
             verdicts: executed.verdicts.clone(),
             streams: executed.tables.latest.keys().copied().collect(),
-            transactions: executed.evm.transactions.clone(),
-            receipts: executed.evm.receipts.clone(),
+            eth,
         }
     }
 }

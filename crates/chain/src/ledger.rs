@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, broadcast};
@@ -26,12 +26,17 @@ use crate::mempool::Mempool;
 use crate::metrics::Metrics;
 use crate::state::View;
 use crate::store::Store;
+use crate::store::blocks::{EthBlock, RecentBlocks};
 use crate::store::index::Pending;
 
 /// A block that lies further ahead of this node's clock than this is not judged yet.
 pub const MAX_CLOCK_AHEAD_MS: u64 = 500;
+/// Blocks before the head whose state is kept unless somebody asks for more or less.
+pub const HISTORY: u64 = 128;
 /// Committed blocks that a slow watcher may lag behind before it misses some.
 const WATCH_BUFFER: usize = 1024;
+/// Memory for Ethereum blocks that were committed or read lately.
+const RECENT_BLOCK_BYTES: u64 = 64 << 20;
 
 /// The last committed block, as far as the next one needs it.
 #[derive(Clone)]
@@ -47,6 +52,7 @@ pub(crate) struct Inner {
     pub rules: Rules,
     pub store: Arc<Store>,
     pub pending: Pending,
+    pub eth_blocks: RecentBlocks,
     pub tip: RwLock<Tip>,
     /// Executed, not final.
     layers: Mutex<HashMap<[u8; 32], Arc<Executed>>>,
@@ -95,8 +101,7 @@ impl History for Past {
         if let Some(found) = self.ancestors.iter().find(|e| e.block.height() == height) {
             return Ok(Some(found.log_at()));
         }
-        let stored = self.store.checkpoint(height)?;
-        Ok(stored.map(|s| LogAt { height, size: s.checkpoint.log_size, root: s.checkpoint.log_root }))
+        self.store.log_at(height)
     }
 }
 
@@ -150,10 +155,21 @@ impl OpenParent {
 impl Ledger {
     /// Opens the chain under `dir`, creating it from genesis the first time, and restores what a crash left.
     pub fn open(dir: &Path, spec: ChainSpec) -> Result<Ledger, ChainError> {
-        Ledger::open_with(dir, spec, true)
+        Ledger::open_keeping(dir, spec, HISTORY)
     }
 
-    pub(crate) fn open_with(dir: &Path, spec: ChainSpec, sync: bool) -> Result<Ledger, ChainError> {
+    /// [`Ledger::open`], keeping the state of the last `history` blocks before the head (at least one; [`triad_evm::ARCHIVE`]: of
+    /// all from now on).
+    pub fn open_keeping(dir: &Path, spec: ChainSpec, history: u64) -> Result<Ledger, ChainError> {
+        Ledger::open_with(dir, spec, history, true)
+    }
+
+    pub(crate) fn open_with(
+        dir: &Path,
+        spec: ChainSpec,
+        history: u64,
+        sync: bool,
+    ) -> Result<Ledger, ChainError> {
         let store = Arc::new(Store::open(dir, &spec.hash)?);
         let rules = Rules::new(spec);
         let pending = Pending::default();
@@ -165,12 +181,14 @@ impl Ledger {
             }
             Some(height) => crate::restore::restore(&store, &rules, &pending, height)?,
         };
+        store.keep_history(history, tip.checkpoint.height.0)?;
         let (watchers, _) = broadcast::channel(WATCH_BUFFER);
-        let pool = Mempool::new(&rules.spec.genesis.limits);
+        let pool = Mempool::new(&rules.spec.genesis);
         let inner = Inner {
             rules,
             store,
             pending,
+            eth_blocks: RecentBlocks::new(RECENT_BLOCK_BYTES),
             tip: RwLock::new(tip),
             layers: Mutex::new(HashMap::new()),
             pool,
@@ -308,9 +326,14 @@ impl Ledger {
             _ => Err(refusal.clone()),
         };
         let rejected = &executed.rejected;
-        self.0.pool.rejected(&offered, &offered_txs, rejected, parent_height, final_height, settle);
+        let account = |address: &Address| {
+            let found = self.committed().state(&self.0.store).account(address);
+            found.map(Option::unwrap_or_default).ok()
+        };
+        let pool = &self.0.pool;
+        pool.rejected(&offered, &offered_txs, rejected, parent_height, final_height, settle, account);
         let empty = executed.statements.is_empty() && executed.block.body.transactions.is_empty();
-        if empty && !must && !offered.is_empty() {
+        if empty && !must && !(offered.is_empty() && offered_txs.is_empty()) {
             return Ok(None);
         }
         let block = executed.block.clone();
@@ -395,6 +418,8 @@ impl Ledger {
         let rows = crate::store::index_rows(&executed, &view)?;
         inner.store.commit(&executed, certificate, &rows, &inner.pending, inner.sync)?;
         let settled = inner.pool.settled(&executed);
+        let eth = Arc::new(EthBlock::of(&executed.evm));
+        inner.eth_blocks.insert(eth.clone());
         *inner.tip.write() = Tip {
             checkpoint: executed.block.checkpoint,
             digest: executed.block.digest,
@@ -406,7 +431,7 @@ impl Ledger {
         inner.metrics.committed(&executed, started.elapsed());
         settled.answer();
         // Nobody watching is fine.
-        let _ = inner.watchers.send(Arc::new(Committed::of(&executed)));
+        let _ = inner.watchers.send(Arc::new(Committed::of(&executed, eth)));
         if inner.pool.has_work() || inner.store.state.queue.len() > 0 {
             inner.work.notify_one();
         }
@@ -442,3 +467,6 @@ pub(crate) fn genesis_tip(genesis: &Block, evm: &EvmBlock) -> Tip {
         log: TileWriter::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

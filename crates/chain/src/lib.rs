@@ -7,6 +7,7 @@
 //! blocks. It never talks to a network and never asks a clock except to stamp and to wait for blocks.
 
 mod admission;
+mod apart;
 pub mod audit;
 mod block;
 mod checkpoint_signature;
@@ -14,10 +15,12 @@ pub mod contracts;
 mod error;
 mod events;
 mod execute;
+mod gate;
 mod genesis;
 mod ledger;
 mod mempool;
 mod metrics;
+mod past;
 mod read;
 mod restore;
 mod start;
@@ -26,6 +29,7 @@ mod store;
 mod submit;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod txpool;
 pub mod verifier;
 mod verify;
 mod wallet;
@@ -36,18 +40,22 @@ pub use checkpoint_signature::{CheckpointSignature, CheckpointSigner, checkpoint
 pub use error::{BlockError, ChainError, GenesisError, Refusal, RefusalClass};
 pub use events::Committed;
 pub use execute::SYSTEM_CONTRACTS;
+pub use gate::Gate;
 pub use genesis::{
     ChainSpec, DefaultModel, FIRST_REGISTRY_MODEL, Fees, FundedAccount, GENESIS_VERSION, Genesis, Limits,
     Rule, Validator,
 };
-pub use ledger::{Judgement, Ledger, MAX_CLOCK_AHEAD_MS, clock_ms};
-pub use mempool::{Accepted, Answer, TxRefusal, Waiter};
+pub use ledger::{HISTORY, Judgement, Ledger, MAX_CLOCK_AHEAD_MS, clock_ms};
+pub use mempool::{Accepted, Answer, Waiter};
+pub use past::{PastError, StateAt, TraceFailure};
 pub use read::{
     MAX_PAGE, Page, Reader, Reading, ReceiptError, StoredStatement, StoredVerdict, resolved_readings,
 };
 pub use state::records::{
     Binding, Device, Latest, LatestReading, LatestVerdict, Registration, Status, Stream,
 };
-pub use store::blocks::EthBlock;
+pub use store::blocks::{EthBlock, LogBlock};
 pub use submit::Submitter;
+pub use triad_evm::ARCHIVE;
+pub use txpool::{Shortfall, TxRefusal, Waiting};
 pub use wallet::{TxRequest, Wallet};

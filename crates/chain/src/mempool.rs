@@ -1,34 +1,34 @@
-//! What waits for a block: verified statements with whoever waits for them, and transactions.
+//! What waits for a block: verified statements with whoever waits for them, and transactions ([`crate::txpool`]).
 //!
 //! Both are bounded in number, bytes and share a device or account. Items are looked at when a block is built and
 //! leave when a block is final, or when they were refused on a state that is final.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
-use alloy_consensus::Transaction;
 use alloy_primitives::{Address, B256};
-use parking_lot::{Condvar, Mutex};
-use tokio::sync::oneshot;
-use triad_evm::{RecoveredTx, TriadTx, TxError};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use tokio::sync::{broadcast, oneshot};
+use triad_evm::{Account, RecoveredTx, TxError};
 use triad_statement::{DeviceId, StatementId};
 
 use crate::admission::{self, Verified};
 use crate::block::Block;
 use crate::error::{Refusal, RefusalClass};
 use crate::execute::{BLOCK_FULL, Executed, Rejected};
-use crate::genesis::Limits;
+use crate::genesis::{Genesis, Limits};
+use crate::txpool::{Bounds, SenderState, TxPool, TxRefusal};
 
 /// Statements that may wait; past this the doors slow down.
 const MAX_STATEMENTS: usize = 131_072;
 const MAX_STATEMENT_BYTES: usize = 64 << 20;
 /// Statements of one device that may wait.
 const MAX_DEVICE_STATEMENTS: usize = 16_384;
-/// Transactions that may wait, and of one sender.
-const MAX_TRANSACTIONS: usize = 16_384;
-const MAX_SENDER_TRANSACTIONS: usize = 1024;
-/// Percent by which a replacement must raise both fees.
-const REPLACEMENT_PERCENT: u128 = 10;
+/// Hashes of pending transactions that a slow watcher may lag behind before it misses some.
+const PENDING_BUFFER: usize = 16_384;
+/// The least gas that a transaction uses.
+const LEAST_GAS: u64 = 21_000;
 
 /// A statement is final and its commit is on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,33 +44,6 @@ pub struct Accepted {
 pub type Answer = Result<Accepted, Refusal>;
 pub type Waiter = oneshot::Sender<Answer>;
 
-/// Why a transaction was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TxRefusal {
-    #[error("{0}")]
-    Malformed(String),
-    #[error("already known")]
-    Known,
-    #[error("chain id {found} is not this chain's ({expected})")]
-    ChainId { expected: u64, found: u64 },
-    #[error("nonce too low: next nonce {next}, tx nonce {found}")]
-    NonceTooLow { next: u64, found: u64 },
-    #[error("max fee per gas {offered} is less than the block base fee {base_fee}: raise it")]
-    Underpriced { offered: u128, base_fee: u64 },
-    #[error("replacement transaction underpriced: offer at least {REPLACEMENT_PERCENT} % more")]
-    ReplacementUnderpriced,
-    #[error("insufficient funds for gas * price + value: have {have} want {want}")]
-    Funds { have: String, want: String },
-    #[error("gas limit {found} exceeds the limit of {limit}")]
-    GasLimit { found: u64, limit: u64 },
-    #[error("intrinsic gas too low: have {found}, want {want}")]
-    IntrinsicGas { found: u64, want: u64 },
-    #[error("the transaction pool is full, or the sender's share of it: try again")]
-    Full,
-    #[error("the node cannot take it now: {0}")]
-    Unavailable(String),
-}
-
 struct Entry {
     verified: Arc<Verified>,
     waiters: Vec<Waiter>,
@@ -80,12 +53,6 @@ struct Entry {
     refused_at: Option<u64>,
 }
 
-struct TxEntry {
-    tx: Arc<RecoveredTx>,
-    proposed: Option<[u8; 32]>,
-    arrival: u64,
-}
-
 #[derive(Default)]
 struct Pool {
     entries: HashMap<StatementId, Entry>,
@@ -93,16 +60,14 @@ struct Pool {
     by_number: HashMap<(DeviceId, u64), StatementId>,
     by_device: HashMap<DeviceId, usize>,
     bytes: usize,
-    txs: BTreeMap<(Address, u64), TxEntry>,
-    tx_hashes: HashMap<B256, (Address, u64)>,
-    by_sender: HashMap<Address, usize>,
-    arrivals: u64,
 }
 
 pub(crate) struct Mempool {
     pool: Mutex<Pool>,
     room: Condvar,
-    max_gas: u64,
+    txs: Mutex<TxPool>,
+    /// Hashes of transactions that became pending.
+    pending: broadcast::Sender<B256>,
 }
 
 impl Pool {
@@ -115,18 +80,6 @@ impl Pool {
             *n -= 1;
             if *n == 0 {
                 self.by_device.remove(&statement.signer());
-            }
-        }
-        Some(entry)
-    }
-
-    fn take_tx(&mut self, key: &(Address, u64)) -> Option<TxEntry> {
-        let entry = self.txs.remove(key)?;
-        self.tx_hashes.remove(entry.tx.tx_hash());
-        if let Some(n) = self.by_sender.get_mut(&key.0) {
-            *n -= 1;
-            if *n == 0 {
-                self.by_sender.remove(&key.0);
             }
         }
         Some(entry)
@@ -168,8 +121,13 @@ fn answer(waiters: Vec<Waiter>, answer: &Answer) {
 }
 
 impl Mempool {
-    pub fn new(limits: &Limits) -> Mempool {
-        Mempool { pool: Mutex::default(), room: Condvar::new(), max_gas: limits.block_gas }
+    pub fn new(genesis: &Genesis) -> Mempool {
+        Mempool {
+            pool: Mutex::default(),
+            room: Condvar::new(),
+            txs: Mutex::new(TxPool::new(genesis.fees.base_fee, Bounds::default())),
+            pending: broadcast::channel(PENDING_BUFFER).0,
+        }
     }
 
     /// Adds verified statements. Waits while the pool is full: the doors' queue fills up behind it.
@@ -212,14 +170,13 @@ impl Mempool {
     }
 
     pub fn has_work(&self) -> bool {
-        let pool = self.pool.lock();
-        !pool.entries.is_empty() || !pool.txs.is_empty()
+        !self.pool.lock().entries.is_empty() || self.txs.lock().has_pending()
     }
 
     /// (statements, transactions) that wait.
     pub fn len(&self) -> (usize, usize) {
-        let pool = self.pool.lock();
-        (pool.entries.len(), pool.txs.len())
+        let (pending, queued) = self.txs.lock().counts();
+        (self.pool.lock().entries.len(), pending + queued)
     }
 
     /// The oldest statements that no ancestor holds, as many as a block takes.
@@ -249,34 +206,9 @@ impl Mempool {
         out
     }
 
-    /// Transactions that no ancestor holds: senders by their oldest one, each sender's by nonce.
+    /// Transactions that no ancestor holds, as many as a block may take, the best paying first.
     pub fn transactions(&self, ancestors: &[[u8; 32]], limits: &Limits) -> Vec<Arc<RecoveredTx>> {
-        let pool = self.pool.lock();
-        if pool.txs.is_empty() {
-            return Vec::new();
-        }
-        let mut senders: BTreeMap<u64, Vec<Arc<RecoveredTx>>> = BTreeMap::new();
-        let mut current: Option<(Address, u64)> = None;
-        for ((sender, _), entry) in &pool.txs {
-            if entry.proposed.is_some_and(|digest| ancestors.contains(&digest)) {
-                continue;
-            }
-            let slot = match current {
-                Some((address, slot)) if address == *sender => slot,
-                _ => entry.arrival,
-            };
-            current = Some((*sender, slot));
-            senders.entry(slot).or_default().push(entry.tx.clone());
-        }
-        let (mut gas, mut out) = (0u64, Vec::new());
-        for tx in senders.into_values().flatten() {
-            gas = gas.saturating_add(21_000);
-            if gas > limits.block_gas {
-                break;
-            }
-            out.push(tx);
-        }
-        out
+        self.txs.lock().best(ancestors, (limits.block_gas / LEAST_GAS) as usize)
     }
 
     /// Remembers which block an item was put into.
@@ -288,18 +220,16 @@ impl Mempool {
                 entry.refused_at = None;
             }
         }
-        let included: HashSet<B256> =
-            block.body.transactions.iter().map(alloy_primitives::keccak256).collect();
-        for hash in included {
-            if let Some(key) = pool.tx_hashes.get(&hash).copied()
-                && let Some(entry) = pool.txs.get_mut(&key)
-            {
-                entry.proposed = Some(block.digest);
-            }
+        drop(pool);
+        let mut txs = self.txs.lock();
+        for raw in &block.body.transactions {
+            txs.proposed(&alloy_primitives::keccak256(raw), block.digest);
         }
     }
 
-    /// Refuses what did not fit a final state; what did not fit an unfinalised one gets another try.
+    /// Refuses what did not fit a final state; what did not fit an unfinalised one gets another try. `account` is as the
+    /// final state has it.
+    #[allow(clippy::too_many_arguments)] // What was offered, what became of it, and two ways to look things up.
     pub fn rejected(
         &self,
         offered: &[Arc<Verified>],
@@ -308,6 +238,7 @@ impl Mempool {
         parent_height: u64,
         final_height: u64,
         settle: impl Fn(&Verified, &Refusal) -> Answer,
+        account: impl Fn(&Address) -> Option<Account>,
     ) {
         let mut done = Vec::new();
         let mut pool = self.pool.lock();
@@ -321,17 +252,25 @@ impl Mempool {
                 done.push((entry, refusal));
             }
         }
+        drop(pool);
+        let mut txs = self.txs.lock();
         for (index, error) in &rejected.transactions {
+            if parent_height > final_height {
+                break;
+            }
             let tx = &offered_txs[*index];
-            // A gap in the nonces may still be filled; a full block empties; a low nonce goes with its finality.
-            let keep = matches!(error, TxError::NonceTooHigh { .. } | TxError::NonceTooLow { .. })
-                || matches!(error, TxError::BlockGas { .. })
-                || parent_height > final_height;
-            if !keep {
-                pool.take_tx(&(tx.signer(), tx.nonce()));
+            match error {
+                TxError::Invalid(_) => txs.remove(tx.tx_hash()),
+                TxError::NonceTooLow { .. } | TxError::InsufficientFunds { .. } => {
+                    if let Some(account) = account(&tx.signer()) {
+                        txs.refresh(&tx.signer(), account.nonce, account.balance);
+                    }
+                }
+                // A gap may still be filled, a full block empties, and the node's own failures are not the transaction's.
+                TxError::NonceTooHigh { .. } | TxError::BlockGas { .. } | TxError::State(_) => {}
             }
         }
-        drop(pool);
+        drop(txs);
         for (entry, refusal) in done {
             let settled = settle(&entry.verified, refusal);
             answer(entry.waiters, &settled);
@@ -349,71 +288,36 @@ impl Mempool {
                 done.push((executed.first_leaf + i as u64, entry));
             }
         }
-        for tx in &executed.evm.transactions {
-            if let TriadTx::Ethereum(tx) = tx {
-                let (sender, nonce) = (tx.signer(), tx.nonce());
-                let old: Vec<_> =
-                    pool.txs.range((sender, 0)..=(sender, nonce)).map(|(key, _)| *key).collect();
-                for key in old {
-                    pool.take_tx(&key);
-                }
-            }
-        }
         drop(pool);
         self.room.notify_all();
+        let mut txs = self.txs.lock();
+        // All that a block changed of them: nonces, also by authorisations, and balances.
+        for (address, account) in txs.senders_among(executed.evm_changes.accounts.iter()) {
+            let account = account.unwrap_or_default();
+            txs.refresh(&address, account.nonce, account.balance);
+        }
+        txs.expire(Instant::now());
+        drop(txs);
         Settled { height: executed.block.height(), done }
     }
 
-    /// Adds a transaction that was checked against the final state (`next_nonce` is its sender's there).
-    pub fn add_transaction(&self, tx: RecoveredTx, next_nonce: u64) -> Result<B256, TxRefusal> {
-        let hash = *tx.tx_hash();
-        let key = (tx.signer(), tx.nonce());
-        let mut pool = self.pool.lock();
-        if pool.tx_hashes.contains_key(&hash) {
-            return Err(TxRefusal::Known);
+    /// Adds a transaction that is acceptable by itself; `state` is its sender's in the final state. Says whether a block
+    /// may take it now.
+    pub fn add_transaction(&self, tx: RecoveredTx, state: SenderState) -> Result<bool, TxRefusal> {
+        let added = self.txs.lock().add(tx, state, Instant::now())?;
+        for hash in &added.pending {
+            // Nobody watching is fine.
+            let _ = self.pending.send(*hash);
         }
-        if key.1 < next_nonce {
-            return Err(TxRefusal::NonceTooLow { next: next_nonce, found: key.1 });
-        }
-        if tx.gas_limit() > self.max_gas {
-            return Err(TxRefusal::GasLimit { found: tx.gas_limit(), limit: self.max_gas });
-        }
-        if let Some(old) = pool.txs.get(&key) {
-            let enough = |old: u128, new: u128| new >= old + old / (100 / REPLACEMENT_PERCENT);
-            let raised = enough(old.tx.max_fee_per_gas(), tx.max_fee_per_gas())
-                && enough(
-                    old.tx.max_priority_fee_per_gas().unwrap_or(0),
-                    tx.max_priority_fee_per_gas().unwrap_or(0),
-                );
-            if !raised {
-                return Err(TxRefusal::ReplacementUnderpriced);
-            }
-            pool.take_tx(&key);
-        }
-        let own = pool.by_sender.get(&key.0).copied().unwrap_or(0);
-        if pool.txs.len() >= MAX_TRANSACTIONS || own >= MAX_SENDER_TRANSACTIONS {
-            return Err(TxRefusal::Full);
-        }
-        pool.by_sender.insert(key.0, own + 1);
-        pool.tx_hashes.insert(hash, key);
-        pool.arrivals += 1;
-        let arrival = pool.arrivals;
-        pool.txs.insert(key, TxEntry { tx: Arc::new(tx), proposed: None, arrival });
-        Ok(hash)
+        Ok(!added.pending.is_empty())
     }
 
-    pub fn transaction(&self, hash: &B256) -> Option<Arc<RecoveredTx>> {
-        let pool = self.pool.lock();
-        let key = pool.tx_hashes.get(hash)?;
-        pool.txs.get(key).map(|e| e.tx.clone())
+    /// Hashes of transactions as they become pending.
+    pub fn watch_pending(&self) -> broadcast::Receiver<B256> {
+        self.pending.subscribe()
     }
 
-    /// The nonce after the gapless run of waiting transactions that begins at `next`.
-    pub fn pending_nonce(&self, sender: &Address, mut next: u64) -> u64 {
-        let pool = self.pool.lock();
-        while pool.txs.contains_key(&(*sender, next)) {
-            next += 1;
-        }
-        next
+    pub fn txs(&self) -> MutexGuard<'_, TxPool> {
+        self.txs.lock()
     }
 }

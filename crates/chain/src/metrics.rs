@@ -36,6 +36,8 @@ pub(crate) struct Metrics {
     pub paused: Counter,
     pub height: Gauge,
     pub waiting: Gauge,
+    pub sources_caught: Counter,
+    pub verified_apart: Counter,
     pub commit_seconds: Histogram,
     pub verify_seconds: Counter<f64, AtomicU64>,
 }
@@ -55,6 +57,8 @@ impl Default for Metrics {
             paused: Counter::default(),
             height: Gauge::default(),
             waiting: Gauge::default(),
+            sources_caught: Counter::default(),
+            verified_apart: Counter::default(),
             commit_seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
             verify_seconds: Counter::default(),
         }
@@ -101,6 +105,16 @@ impl Metrics {
         r.register("automations_paused", "Automations put to sleep for lack of funds", self.paused.clone());
         r.register("height", "Height of the last commit", self.height.clone());
         r.register("statements_waiting", "Statements waiting for a block", self.waiting.clone());
+        r.register(
+            "sources_caught",
+            "Times that a source of statements was set apart for a bad signature",
+            self.sources_caught.clone(),
+        );
+        r.register(
+            "statements_verified_apart",
+            "Statements of sources of bad signatures, verified slowly and one by one",
+            self.verified_apart.clone(),
+        );
         r.register("commit_seconds", "Time of a block's commit", self.commit_seconds.clone());
         r.register(
             "verify_seconds",

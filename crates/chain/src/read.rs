@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bloom};
 use triad_evm::{
-    Account, AppView, BlockContext, CallError, CallOutcome, CallRequest, EIP1186AccountProofResponse, LogAt,
-    RecoveredTx, StateView,
+    Account, CallError, CallOutcome, CallRequest, GethDebugTracingOptions, GethTrace, RecoveredTx,
+    StateError, StateView, Stop, Trial,
 };
 use triad_log::{
     Certificate, Checkpoint, Height, LeafIndex, Receipt, ReceiptParts, Verdict, VerdictLeaf, verdict_tree,
@@ -17,11 +17,12 @@ use crate::admission;
 use crate::block::Block;
 use crate::checkpoint_signature::{CheckpointSignature, CheckpointSigner};
 use crate::error::ChainError;
-use crate::execute::BlockApp;
 use crate::genesis::ChainSpec;
 use crate::ledger::Ledger;
+use crate::past::{PastError, StateAt, TraceFailure};
 use crate::state::records::*;
-use crate::store::blocks::EthBlock;
+use crate::store::blocks::{EthBlock, LogBlock};
+use crate::txpool::Waiting;
 
 /// The most rows that one call returns.
 pub const MAX_PAGE: usize = 10_000;
@@ -332,11 +333,23 @@ impl Reader {
             .map_err(|e| ReceiptError::Chain(ChainError::corrupt(format!("the log: {e}"))))
     }
 
-    pub fn eth_block(&self, height: u64) -> Result<Option<EthBlock>, ChainError> {
+    pub fn eth_block(&self, height: u64) -> Result<Option<Arc<EthBlock>>, ChainError> {
         if height > self.height() {
             return Ok(None);
         }
-        self.ledger.0.store.eth_block(height)
+        self.ledger.0.eth_blocks.get(&self.ledger.0.store, height)
+    }
+
+    /// The logs of a final block, if its bloom is `wanted`.
+    pub fn eth_logs(
+        &self,
+        height: u64,
+        wanted: impl Fn(&Bloom) -> bool,
+    ) -> Result<Option<LogBlock>, ChainError> {
+        if height > self.height() {
+            return Ok(None);
+        }
+        self.ledger.0.eth_blocks.logs(&self.ledger.0.store, height, wanted)
     }
 
     pub fn eth_height(&self, hash: &B256) -> Result<Option<u64>, ChainError> {
@@ -350,7 +363,22 @@ impl Reader {
     }
 
     pub fn pending_transaction(&self, hash: &B256) -> Option<Arc<RecoveredTx>> {
-        self.ledger.0.pool.transaction(hash)
+        self.ledger.0.pool.txs().get(hash)
+    }
+
+    /// Hashes of transactions as they become ready for a block.
+    pub fn watch_pending(&self) -> tokio::sync::broadcast::Receiver<B256> {
+        self.ledger.0.pool.watch_pending()
+    }
+
+    /// How many transactions wait that a block may take, and how many behind a gap in their sender's nonces.
+    pub fn waiting_transactions(&self) -> (usize, usize) {
+        self.ledger.0.pool.txs().counts()
+    }
+
+    /// Transactions that wait, by sender; of one sender only, if one is named.
+    pub fn pool(&self, of: Option<&Address>) -> Vec<(Address, Waiting)> {
+        self.ledger.0.pool.txs().waiting(of)
     }
 
     pub fn account(&self, address: &Address) -> Result<Account, ChainError> {
@@ -360,7 +388,7 @@ impl Reader {
 
     /// The account's next nonce, waiting transactions included.
     pub fn pending_nonce(&self, address: &Address) -> Result<u64, ChainError> {
-        Ok(self.ledger.0.pool.pending_nonce(address, self.account(address)?.nonce))
+        Ok(self.ledger.0.pool.txs().pending_nonce(address, self.account(address)?.nonce))
     }
 
     pub fn code(&self, address: &Address) -> Result<alloy_primitives::Bytes, ChainError> {
@@ -372,47 +400,46 @@ impl Reader {
         }
     }
 
-    pub fn storage(&self, address: &Address, slot: &U256) -> Result<U256, ChainError> {
-        let open = self.ledger.committed();
-        Ok(open.state(&self.ledger.0.store).storage(address, slot)?)
+    /// The state after a block, as far back as it is kept.
+    pub fn state_at(&self, height: u64) -> Result<StateAt, PastError> {
+        StateAt::open(&self.ledger, height)
     }
 
-    pub fn proof(&self, address: Address, slots: &[B256]) -> Result<EIP1186AccountProofResponse, ChainError> {
-        let open = self.ledger.committed();
-        let state = open.state(&self.ledger.0.store);
-        Ok(triad_evm::proof(&state, address, slots)?)
+    /// The state after the last final block.
+    pub fn state(&self) -> Result<StateAt, PastError> {
+        loop {
+            match self.state_at(self.height()) {
+                // Only blocks committed in between can have made it too old.
+                Err(PastError::NotKept(_)) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The oldest block whose state is kept.
+    pub fn oldest_state(&self) -> u64 {
+        self.ledger.0.store.evm.oldest()
+    }
+
+    /// Traces the transactions of a block in order, or only the one at an index. The state before the block must be kept.
+    pub fn trace(
+        &self,
+        height: u64,
+        only: Option<usize>,
+        options: &GethDebugTracingOptions,
+        stop: Option<&Stop<'_>>,
+    ) -> Result<Vec<GethTrace>, TraceFailure> {
+        crate::past::trace(&self.ledger, height, only, options, stop)
     }
 
     /// Executes a call on the last final state.
     pub fn call(&self, request: &CallRequest) -> Result<CallOutcome, CallError> {
-        let (open, app, context) = self.surroundings();
-        triad_evm::call(&open.state(&self.ledger.0.store), app, &context, request)
-    }
-
-    pub fn estimate_gas(&self, request: &CallRequest) -> Result<u64, CallError> {
-        let (open, app, context) = self.surroundings();
-        triad_evm::estimate_gas(&open.state(&self.ledger.0.store), app, &context, request)
-    }
-
-    fn surroundings(&self) -> (crate::ledger::OpenParent, Arc<dyn AppView>, BlockContext) {
-        let open = self.ledger.committed();
-        let p = &open.parent;
-        let c = &p.checkpoint;
-        let genesis = &self.spec().genesis;
-        let log = LogAt { height: c.height.0, size: c.log_size, root: c.log_root };
-        let app = BlockApp::new(Arc::default(), p.view.clone(), p.history.clone(), log);
-        let context = BlockContext {
-            number: c.height.0,
-            timestamp: c.time_ms / 1000,
-            beneficiary: self.spec().fee_recipient(0).unwrap_or_default(),
-            prev_randao: c.parent_digest.into(),
-            gas_limit: genesis.limits.block_gas,
-            base_fee: genesis.fees.base_fee,
-            parent_hash: p.eth_hash,
-            chain_id: genesis.chain_id,
-            parent_state_root: p.state_root,
-        };
-        (open, Arc::new(app), context)
+        let state = self.state().map_err(|error| StateError::Rule(error.to_string()))?;
+        let outcome = triad_evm::call(&Trial::new(&state, state.app(), state.context()), request)?;
+        match state.failure() {
+            Some(error) => Err(StateError::Rule(error.to_string()).into()),
+            None => Ok(outcome),
+        }
     }
 }
 

@@ -2,33 +2,53 @@
 //!
 //! Every caller hears one of: final (after the commit is on disk), refused with a reason. Whoever stops listening
 //! harms nobody. Batches grow by themselves under load: a worker takes whatever has come while it was busy.
+//!
+//! One bad signature makes a batch fail, and finding it costs as much again. So statements are kept apart by what their
+//! *source* has shown so far ([`Submitter::source`]): sources that have proven themselves share a batch, those that have
+//! not yet (all new ones, so that coming again under another name gains nothing) share another, and a source that sent
+//! a bad signature waits in the slow lane (`crate::apart`) until it has behaved for a while.
 
 use std::sync::Arc;
 
 use alloy_consensus::Transaction;
-use alloy_primitives::B256;
+use alloy_primitives::{B256, KECCAK256_EMPTY};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
-use triad_evm::StateView;
+use triad_evm::{RecoveredTx, StateView};
 use triad_statement::{DeviceKey, Statement, verify_batch};
 
 use crate::admission::{self, Number, Verified};
+use crate::apart::{Apart, Standing};
 use crate::error::{ChainError, Refusal, RefusalClass};
+use crate::gate::Gate;
 use crate::ledger::{Ledger, clock_ms};
-use crate::mempool::{Accepted, Answer, TxRefusal, Waiter};
+use crate::mempool::{Accepted, Answer, Waiter};
+use crate::txpool::{SenderState, TxRefusal};
 use crate::verify::{bad_signature, malformed};
 
 /// Statements between the doors and the verifiers.
 const QUEUE: usize = 32_768;
+/// What an account's code begins with that has delegated itself (EIP-7702).
+const DELEGATION: [u8; 3] = [0xef, 0x01, 0x00];
 /// Signatures verified at once.
 const MAX_BATCH: usize = 2048;
 
-/// Hands statements and transactions in. Cheap to clone.
+/// A statement on its way to a verifier.
+pub(crate) struct Arrived {
+    pub bytes: Bytes,
+    pub waiter: Waiter,
+    pub source: Arc<Standing>,
+}
+
+/// Hands statements and transactions in. Cheap to clone; clones are one source.
 #[derive(Clone, Debug)]
 pub struct Submitter {
     ledger: Ledger,
-    queue: mpsc::Sender<(Bytes, Waiter)>,
+    queue: mpsc::Sender<Arrived>,
+    apart: Apart,
+    standing: Arc<Standing>,
+    gate: Arc<Gate>,
 }
 
 impl Submitter {
@@ -36,21 +56,45 @@ impl Submitter {
     pub fn start(ledger: Ledger, workers: usize) -> std::io::Result<Submitter> {
         let (queue, incoming) = mpsc::channel(QUEUE);
         let incoming = Arc::new(Mutex::new(incoming));
+        let apart = Apart::start(ledger.clone())?;
         for n in 0..workers.max(1) {
             let (ledger, incoming) = (ledger.clone(), incoming.clone());
             std::thread::Builder::new()
                 .name(format!("verify-{n}"))
                 .spawn(move || worker(&ledger, &incoming))?;
         }
-        Ok(Submitter { ledger, queue })
+        Ok(Submitter { ledger, queue, apart, standing: Arc::default(), gate: Arc::default() })
     }
 
-    /// Hands over one encoded statement; waits only for queue space. The receiver resolves when the statement is
-    /// final and stored, or refused.
+    /// A handle for another source of statements, of which nothing is known yet: a door makes one for each connection
+    /// (or for each address, where connections come and go).
+    pub fn source(&self) -> Submitter {
+        Submitter { standing: Arc::default(), ..self.clone() }
+    }
+
+    /// What all sources pass; shut it to make the node read-only.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Whether bad signatures came from this source lately, so that its statements are verified apart and slowly.
+    pub fn is_suspect(&self) -> bool {
+        self.standing.is_suspect()
+    }
+
+    /// Hands over one encoded statement; waits only for queue space, and if this source sent bad signatures for at most
+    /// five seconds. The receiver resolves when the statement is final and stored, or refused.
     pub async fn submit(&self, statement: Bytes) -> oneshot::Receiver<Answer> {
         let (waiter, answer) = oneshot::channel();
-        if let Err(mpsc::error::SendError((_, waiter))) = self.queue.send((statement, waiter)).await {
-            let _ = waiter.send(Err(stopping()));
+        if let Some(refusal) = self.gate.refusal() {
+            refuse(&self.ledger, waiter, refusal);
+            return answer;
+        }
+        let arrived = Arrived { bytes: statement, waiter, source: self.standing.clone() };
+        if self.standing.is_suspect() {
+            self.apart.wait(&self.ledger, arrived).await;
+        } else if let Err(mpsc::error::SendError(arrived)) = self.queue.send(arrived).await {
+            let _ = arrived.waiter.send(Err(stopping()));
         }
         answer
     }
@@ -62,41 +106,54 @@ impl Submitter {
 
     /// Checks a raw transaction against the final state and queues it.
     pub fn transaction(&self, raw: &[u8]) -> Result<B256, TxRefusal> {
-        let tx = triad_evm::recover(raw).map_err(|e| TxRefusal::Malformed(e.to_string()))?;
+        if let Some(why) = self.gate.why() {
+            return Err(TxRefusal::Unavailable(why));
+        }
+        let tx = triad_evm::recover(raw)?;
+        let hash = *tx.tx_hash();
+        let state = self.acceptable(&tx)?;
+        if self.ledger.0.pool.add_transaction(tx, state)? {
+            self.ledger.0.work.notify_one();
+        }
+        Ok(hash)
+    }
+
+    /// The same, but refuses a transaction that would have to wait for others of its sender.
+    pub fn ready_transaction(&self, raw: &[u8]) -> Result<B256, TxRefusal> {
+        let tx = triad_evm::recover(raw)?;
+        let state = self.acceptable(&tx)?;
+        let next = self.ledger.0.pool.txs().pending_nonce(&tx.signer(), state.nonce);
+        if tx.nonce() > next {
+            return Err(TxRefusal::NonceGap { next, found: tx.nonce() });
+        }
+        self.transaction(raw)
+    }
+
+    /// Whether a transaction can stand in a block at all; its sender's state if so.
+    fn acceptable(&self, tx: &RecoveredTx) -> Result<SenderState, TxRefusal> {
         let genesis = &self.ledger.spec().genesis;
-        match tx.chain_id() {
-            Some(id) if id == genesis.chain_id => {}
-            found => {
-                let found = found.unwrap_or(0);
-                return Err(TxRefusal::ChainId { expected: genesis.chain_id, found });
-            }
-        }
-        let base_fee = genesis.fees.base_fee;
-        if tx.max_fee_per_gas() < u128::from(base_fee) {
-            return Err(TxRefusal::Underpriced { offered: tx.max_fee_per_gas(), base_fee });
-        }
+        crate::txpool::check(tx, genesis)?;
         let open = self.ledger.committed();
         let state = open.state(&self.ledger.0.store);
-        let account = state
-            .account(&tx.signer())
-            .map_err(|e| TxRefusal::Unavailable(e.to_string()))?
-            .unwrap_or_default();
-        let gas = alloy_primitives::U256::from(tx.gas_limit());
-        let want = gas * alloy_primitives::U256::from(tx.max_fee_per_gas()) + tx.value();
-        if account.balance < want {
-            return Err(TxRefusal::Funds { have: account.balance.to_string(), want: want.to_string() });
-        }
-        let floor = 21_000 + if tx.to().is_none() { 32_000 } else { 0 };
-        if tx.gas_limit() < floor {
-            return Err(TxRefusal::IntrinsicGas { found: tx.gas_limit(), want: floor });
-        }
-        let hash = self.ledger.0.pool.add_transaction(tx, account.nonce)?;
-        self.ledger.0.work.notify_one();
-        Ok(hash)
+        let unavailable = |e: triad_evm::StateError| TxRefusal::Unavailable(e.to_string());
+        let account = state.account(&tx.signer()).map_err(unavailable)?.unwrap_or_default();
+        let code = match account.code_hash == KECCAK256_EMPTY {
+            true => None,
+            false => state.code(&account.code_hash).map_err(unavailable)?,
+        };
+        let delegated = match code {
+            None => false,
+            // EIP-3607: an account with code that is no delegation signs nothing.
+            Some(code) if !code.starts_with(&DELEGATION) => {
+                return Err(TxRefusal::Signature(format!("{} is a contract", tx.signer())));
+            }
+            Some(_) => true,
+        };
+        Ok(SenderState { nonce: account.nonce, balance: account.balance, delegated })
     }
 }
 
-fn stopping() -> Refusal {
+pub(crate) fn stopping() -> Refusal {
     Refusal::new(
         RefusalClass::Unavailable,
         "stopping",
@@ -104,7 +161,7 @@ fn stopping() -> Refusal {
     )
 }
 
-fn worker(ledger: &Ledger, incoming: &Mutex<mpsc::Receiver<(Bytes, Waiter)>>) {
+fn worker(ledger: &Ledger, incoming: &Mutex<mpsc::Receiver<Arrived>>) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
     loop {
         // One worker waits; the others are busy, or wait for it.
@@ -112,22 +169,32 @@ fn worker(ledger: &Ledger, incoming: &Mutex<mpsc::Receiver<(Bytes, Waiter)>>) {
             return;
         }
         let started = std::time::Instant::now();
-        take(ledger, std::mem::take(&mut batch));
+        let (mut proven, mut untried) = (Vec::with_capacity(batch.len()), Vec::new());
+        for arrived in batch.drain(..) {
+            // A suspect's among the untried: it was sent before its source was caught, and there are at most a queue of them.
+            if arrived.source.is_proven() { proven.push(arrived) } else { untried.push(arrived) }
+        }
+        take(ledger, proven);
+        take(ledger, untried);
         ledger.0.metrics.verify_seconds.inc_by(started.elapsed().as_secs_f64());
         ledger.0.metrics.waiting.set(ledger.0.pool.len().0 as i64);
     }
 }
 
-fn refuse(ledger: &Ledger, waiter: Waiter, refusal: Refusal) {
+pub(crate) fn refuse(ledger: &Ledger, waiter: Waiter, refusal: Refusal) {
     ledger.0.metrics.refuse(refusal.code);
     let _ = waiter.send(Err(refusal));
 }
 
-fn take(ledger: &Ledger, batch: Vec<(Bytes, Waiter)>) {
+/// Verifies statements in one batch and hands the good ones to the pool.
+pub(crate) fn take(ledger: &Ledger, batch: Vec<Arrived>) {
+    if batch.is_empty() {
+        return;
+    }
     let open = ledger.committed();
     let (view, checked_at) = (&open.parent.view, open.parent.checkpoint.height.0);
-    let mut known: Vec<(Statement, Arc<DeviceKey>, Waiter)> = Vec::with_capacity(batch.len());
-    for (bytes, waiter) in batch {
+    let mut known: Vec<(Statement, Arc<DeviceKey>, Waiter, Arc<Standing>)> = Vec::with_capacity(batch.len());
+    for Arrived { bytes, waiter, source } in batch {
         let statement = match Statement::parse(bytes) {
             Ok(statement) => statement,
             Err(error) => {
@@ -136,21 +203,25 @@ fn take(ledger: &Ledger, batch: Vec<(Bytes, Waiter)>) {
             }
         };
         match admission::signer_key(view, &statement) {
-            Ok(Ok(key)) => known.push((statement, key, waiter)),
+            Ok(Ok(key)) => known.push((statement, key, waiter, source)),
             Ok(Err(refusal)) => refuse(ledger, waiter, refusal),
             Err(error) => refuse(ledger, waiter, internal(&error)),
         }
     }
-    let items: Vec<(&Statement, &DeviceKey)> = known.iter().map(|(s, k, _)| (s, k.as_ref())).collect();
+    let items: Vec<(&Statement, &DeviceKey)> = known.iter().map(|(s, k, ..)| (s, k.as_ref())).collect();
     let good = verify_batch(&items);
     let now = clock_ms();
     let streams = ledger.spec().genesis.limits.device_streams;
     let mut fresh = Vec::with_capacity(known.len());
-    for ((statement, key, waiter), good) in known.into_iter().zip(good) {
+    for ((statement, key, waiter, source), good) in known.into_iter().zip(good) {
         if !good {
+            if source.caught() {
+                ledger.0.metrics.sources_caught.inc();
+            }
             refuse(ledger, waiter, bad_signature(&statement));
             continue;
         }
+        source.proved();
         let settled = match admission::number(view, &statement) {
             Ok(Ok(Number::Fresh(_))) => None,
             Ok(Ok(number)) => Some(held(ledger, &statement, matches!(number, Number::TooOld))),

@@ -94,8 +94,13 @@ impl TestChain {
     }
 
     pub fn with_genesis(dir: &Path, genesis: Genesis) -> TestChain {
+        TestChain::keeping(dir, genesis, HISTORY)
+    }
+
+    /// A chain that keeps the state of so many blocks before the head.
+    pub fn keeping(dir: &Path, genesis: Genesis, history: u64) -> TestChain {
         let spec = ChainSpec::new(genesis).expect("a valid genesis");
-        let ledger = Ledger::open(dir, spec).expect("the ledger opens");
+        let ledger = Ledger::open_keeping(dir, spec, history).expect("the ledger opens");
         let submitter = Submitter::start(ledger.clone(), 1).expect("threads start");
         let stop = Arc::new(AtomicBool::new(false));
         let driver = {
@@ -178,7 +183,7 @@ impl Drop for TestChain {
 /// A transaction's block and its place in it.
 #[derive(Debug)]
 pub struct EthBlockAndIndex {
-    pub block: EthBlock,
+    pub block: Arc<EthBlock>,
     pub index: usize,
 }
 

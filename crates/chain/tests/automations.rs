@@ -52,7 +52,7 @@ fn say(chain: &TestChain, n: u32, value: f64) -> triad_chain::Accepted {
 
 fn firings(chain: &TestChain, height: u64) -> Vec<(triad_evm::Firing, triad_evm::Receipt)> {
     let block = chain.reader.eth_block(height).unwrap().unwrap();
-    let both = block.transactions.into_iter().zip(block.receipts);
+    let both = block.transactions.iter().cloned().zip(block.receipts.iter().cloned());
     both.filter_map(|(tx, receipt)| match tx {
         TriadTx::Firing(firing) => Some((firing, receipt)),
         TriadTx::Ethereum(_) => None,

@@ -127,14 +127,16 @@ impl Directory {
         let (key, namespace) = (hex::encode(key), hex::encode(namespace));
         let path = dir.join(VALIDATOR);
         let storage = dir.join(STORAGE);
-        let found = match fs::read_to_string(&path) {
-            Ok(text) => Some(Validator::decode(&text).ok_or_else(|| {
-                ConsensusError::io(
-                    "this file is damaged or from another release; restore it from a copy",
-                    &path,
-                    "not a validator file of version 1",
-                )
-            })?),
+        let found = match fs::read(&path) {
+            Ok(bytes) => {
+                Some(std::str::from_utf8(&bytes).ok().and_then(Validator::decode).ok_or_else(|| {
+                    ConsensusError::io(
+                        "this file is damaged or from another release; restore it from a copy",
+                        &path,
+                        "not a validator file of version 1",
+                    )
+                })?)
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(ConsensusError::io("cannot read", &path, e)),
         };

@@ -6,7 +6,11 @@ use alloy_primitives::map::{AddressMap, B256Map, Entry, U256Map};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::database_interface::Database;
 use revm::state::{AccountInfo, Bytecode, EvmState};
+use std::collections::BTreeMap;
 use std::fmt;
+
+/// Whether a trial must end now.
+pub type Stop<'a> = dyn Fn() -> bool + Sync + 'a;
 
 /// A slot as the parent left it and as it is now.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +25,8 @@ pub(crate) struct CachedAccount {
     pub(crate) original: Option<Account>,
     pub(crate) info: Option<AccountInfo>,
     pub(crate) slots: U256Map<Slot>,
+    /// Whether the parent's storage counts for nothing: only a trial replaces all of it ([`crate::call`]).
+    pub(crate) wiped: bool,
     /// Whether any transaction of this block touched it.
     pub(crate) touched: bool,
 }
@@ -29,6 +35,10 @@ pub(crate) struct BlockDb<'a> {
     view: &'a dyn StateView,
     number: u64,
     parent_hash: B256,
+    /// Block hashes that a trial pretends.
+    pub(crate) hashes: BTreeMap<u64, B256>,
+    /// Asked before the parent's state is read; `true` ends the execution. Only trials set it, never blocks.
+    pub(crate) stop: Option<&'a Stop<'a>>,
     pub(crate) accounts: AddressMap<CachedAccount>,
     /// Code made in this block.
     pub(crate) new_code: B256Map<Bytes>,
@@ -47,6 +57,8 @@ impl<'a> BlockDb<'a> {
             view,
             number,
             parent_hash,
+            hashes: BTreeMap::new(),
+            stop: None,
             accounts: AddressMap::default(),
             new_code: B256Map::default(),
             code: B256Map::default(),
@@ -57,7 +69,20 @@ impl<'a> BlockDb<'a> {
         self.view
     }
 
-    fn load(&mut self, address: Address) -> Result<&mut CachedAccount, StateError> {
+    fn check_stop(&self) -> Result<(), StateError> {
+        if self.stop.is_some_and(|stop| stop()) { Err(StateError::Stopped) } else { Ok(()) }
+    }
+
+    /// Code that stands nowhere in the parent's state.
+    pub(crate) fn put_code(&mut self, hash: B256, code: Bytecode) {
+        self.new_code.insert(hash, code.original_bytes());
+        self.code.insert(hash, code);
+    }
+
+    pub(crate) fn load(&mut self, address: Address) -> Result<&mut CachedAccount, StateError> {
+        if !self.accounts.contains_key(&address) {
+            self.check_stop()?;
+        }
         match self.accounts.entry(address) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
@@ -150,14 +175,15 @@ impl Database for BlockDb<'_> {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
-        let view = self.view;
+        let (view, stop) = (self.view, self.stop);
         let cached = self.load(address)?;
         match cached.slots.entry(slot) {
             Entry::Occupied(entry) => Ok(entry.get().value),
             Entry::Vacant(entry) => {
                 let value = match &cached.original {
-                    Some(_) => view.storage(&address, &slot)?,
-                    None => U256::ZERO,
+                    Some(_) if stop.is_some_and(|stop| stop()) => return Err(StateError::Stopped),
+                    Some(_) if !cached.wiped => view.storage(&address, &slot)?,
+                    _ => U256::ZERO,
                 };
                 Ok(entry.insert(Slot { original: value, value }).value)
             }
@@ -165,6 +191,9 @@ impl Database for BlockDb<'_> {
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
+        if let Some(hash) = self.hashes.get(&number) {
+            return Ok(*hash);
+        }
         if number.checked_add(1) == Some(self.number) {
             return Ok(self.parent_hash);
         }

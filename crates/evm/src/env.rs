@@ -26,8 +26,26 @@ pub const AUTOMATIONS: Address = address!("0x00000000000000000000000000000000000
 /// The gas that a system call may use. It counts toward no block limit.
 pub const SYSTEM_CALL_GAS: u64 = 30_000_000;
 
-/// The rules in force: Osaka, mainnet's newest.
-pub(crate) const SPEC: SpecId = SpecId::OSAKA;
+/// Rules that a block can be executed by. They begin with Cancun: from then on no account vanishes in a later
+/// transaction than that which made it (EIP-6780), which the state of a block relies on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fork {
+    Cancun,
+    Prague,
+    /// Mainnet's newest, by which a chain runs.
+    #[default]
+    Osaka,
+}
+
+impl Fork {
+    pub(crate) fn spec(self) -> SpecId {
+        match self {
+            Fork::Cancun => SpecId::CANCUN,
+            Fork::Prague => SpecId::PRAGUE,
+            Fork::Osaka => SpecId::OSAKA,
+        }
+    }
+}
 
 /// What a block's execution depends on besides its parent's state and its operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,18 +62,24 @@ pub struct BlockContext {
     pub parent_hash: B256,
     pub chain_id: u64,
     pub parent_state_root: B256,
+    pub fork: Fork,
 }
 
 pub(crate) type EvmContext<'a> = Context<BlockEnv, TxEnv, CfgEnv, BlockDb<'a>>;
-pub(crate) type BlockEvm<'a> = Evm<
+pub(crate) type BlockEvm<'a, I = ()> = Evm<
     EvmContext<'a>,
-    (),
+    I,
     EthInstructions<EthInterpreter, EvmContext<'a>>,
     PrecompilesMap,
     EthFrame<EthInterpreter>,
 >;
 
-pub(crate) fn build<'a>(db: BlockDb<'a>, app: Arc<dyn AppView>, ctx: &BlockContext) -> BlockEvm<'a> {
+pub(crate) fn build<'a, I>(
+    db: BlockDb<'a>,
+    app: Arc<dyn AppView>,
+    ctx: &BlockContext,
+    inspector: I,
+) -> BlockEvm<'a, I> {
     let block = BlockEnv {
         number: U256::from(ctx.number),
         beneficiary: ctx.beneficiary,
@@ -67,11 +91,11 @@ pub(crate) fn build<'a>(db: BlockDb<'a>, app: Arc<dyn AppView>, ctx: &BlockConte
         blob_excess_gas_and_price: Some(BlobExcessGasAndPrice { excess_blob_gas: 0, blob_gasprice: 1 }),
         slot_num: 0,
     };
-    let cfg = CfgEnv::new_with_spec(SPEC).with_chain_id(ctx.chain_id);
+    let cfg = CfgEnv::new_with_spec(ctx.fork.spec()).with_chain_id(ctx.chain_id);
     Context::mainnet()
         .with_cfg(cfg)
         .with_block(block)
         .with_db(db)
-        .build_mainnet()
-        .with_precompiles(precompiles::with_application(app))
+        .build_mainnet_with_inspector(inspector)
+        .with_precompiles(precompiles::with_application(app, ctx.fork))
 }

@@ -25,10 +25,12 @@ use crate::tx::{FIRING_TX_TYPE, Firing, RecoveredTx, TriadTx};
 use alloy_consensus::{Header, Transaction, Typed2718};
 use alloy_evm::FromRecoveredTx;
 use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256};
+use alloy_rlp::{RlpDecodable, RlpEncodable};
 use revm::ExecuteEvm;
 use revm::context::{ContextSetters, TxEnv};
-use revm::context_interface::result::{EVMError, ExecutionResult, InvalidTransaction};
+use revm::context_interface::result::{EVMError, ExecutionResult, InvalidTransaction, ResultAndState};
 use revm::handler::{Handler, MainnetHandler};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -87,6 +89,16 @@ pub enum TxError {
     State(#[from] StateError),
 }
 
+/// A call that the node made while a block was executed. With the block's transactions these are all operations of the
+/// block, in order, so that it can be executed again from its parent's state.
+#[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
+pub struct SystemCall {
+    /// How many of the block's transactions came before it.
+    pub before: u64,
+    pub to: Address,
+    pub input: Bytes,
+}
+
 /// An executed block.
 #[derive(Clone, Debug)]
 pub struct EvmBlock {
@@ -95,19 +107,21 @@ pub struct EvmBlock {
     pub transactions: Vec<TriadTx>,
     /// One for each transaction.
     pub receipts: Vec<Receipt>,
+    pub system_calls: Vec<SystemCall>,
     pub changes: StateChanges,
 }
 
-/// The execution of one block. It is bound to its thread.
-pub struct Executor<'a> {
-    evm: BlockEvm<'a>,
+/// The execution of one block. It is bound to its thread. `I` is an inspector that looks on, for traces.
+pub struct Executor<'a, I = ()> {
+    pub(crate) evm: BlockEvm<'a, I>,
     ctx: BlockContext,
     gas_used: u64,
     transactions: Vec<TriadTx>,
     receipts: Vec<Receipt>,
+    system_calls: Vec<SystemCall>,
 }
 
-impl fmt::Debug for Executor<'_> {
+impl<I> fmt::Debug for Executor<'_, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Executor")
             .field("ctx", &self.ctx)
@@ -119,16 +133,25 @@ impl fmt::Debug for Executor<'_> {
 
 type Executed = ExecutionResult;
 
+/// What running the EVM on a transaction gave.
+pub(crate) type Ran = Result<ResultAndState, EVMError<StateError>>;
+
 impl<'a> Executor<'a> {
     /// Begins a block on its parent's state.
     pub fn new(view: &'a dyn StateView, app: Arc<dyn AppView>, ctx: BlockContext) -> Self {
-        let db = BlockDb::new(view, ctx.number, ctx.parent_hash);
+        Executor::watched(BlockDb::new(view, ctx.number, ctx.parent_hash), app, ctx, ())
+    }
+}
+
+impl<'a, I> Executor<'a, I> {
+    pub(crate) fn watched(db: BlockDb<'a>, app: Arc<dyn AppView>, ctx: BlockContext, inspector: I) -> Self {
         Executor {
-            evm: env::build(db, app, &ctx),
+            evm: env::build(db, app, &ctx, inspector),
             ctx,
             gas_used: 0,
             transactions: Vec::new(),
             receipts: Vec::new(),
+            system_calls: Vec::new(),
         }
     }
 
@@ -149,11 +172,19 @@ impl<'a> Executor<'a> {
         Ok(info.map(|info| (info.nonce, info.balance)))
     }
 
+    /// The accounts whose whole storage a trial has replaced.
+    pub(crate) fn wiped(&self) -> BTreeSet<Address> {
+        let accounts = &self.evm.ctx.journaled_state.database.accounts;
+        accounts.iter().filter(|(_, account)| account.wiped).map(|(address, _)| *address).collect()
+    }
+
     /// Calls a system contract from [`SYSTEM_CALLER`].
     pub fn system_call(&mut self, to: Address, input: Bytes) -> Result<SystemOutcome, StateError> {
         if !self.has_code(to)? {
             return Ok(SystemOutcome::default());
         }
+        let before = self.transactions.len() as u64;
+        self.system_calls.push(SystemCall { before, to, input: input.clone() });
         self.evm.set_tx(TxEnv {
             caller: SYSTEM_CALLER,
             gas_limit: SYSTEM_CALL_GAS,
@@ -193,6 +224,16 @@ impl<'a> Executor<'a> {
     ///
     /// Errors when its gas exceeds what the block has left: whoever schedules firings must not let that happen.
     pub fn firing(&mut self, firing: &Firing) -> Result<FiringOutcome, StateError> {
+        self.firing_by(firing, |evm, tx| evm.transact(tx), |_, _| ())
+    }
+
+    /// [`Executor::firing`], run in a way of the caller's and looked at before it counts.
+    pub(crate) fn firing_by(
+        &mut self,
+        firing: &Firing,
+        run: impl FnOnce(&mut BlockEvm<'a, I>, TxEnv) -> Ran,
+        look: impl FnOnce(&mut BlockEvm<'a, I>, &ResultAndState),
+    ) -> Result<FiringOutcome, StateError> {
         let left = self.ctx.gas_limit.saturating_sub(self.gas_used);
         if firing.gas > left {
             return Err(StateError::Rule(format!(
@@ -203,7 +244,7 @@ impl<'a> Executor<'a> {
         let cfg = &mut self.evm.ctx.cfg;
         cfg.disable_base_fee = true;
         cfg.disable_nonce_check = true;
-        let result = self.evm.transact(TxEnv {
+        let tx = TxEnv {
             caller: FIRING_CALLER,
             gas_limit: firing.gas,
             gas_price: 0,
@@ -211,18 +252,19 @@ impl<'a> Executor<'a> {
             data: firing.input.clone(),
             chain_id: None,
             ..TxEnv::default()
-        });
+        };
+        let result = run(&mut self.evm, tx);
         let cfg = &mut self.evm.ctx.cfg;
         cfg.disable_base_fee = false;
         cfg.disable_nonce_check = false;
         let result = match result {
-            Ok(done) => {
-                let mut state = done.state;
+            Ok(mut done) => {
                 // The caller signs nothing and counts nothing: it stays as if it had never sent a transaction.
-                if let Some(caller) = state.get_mut(&FIRING_CALLER) {
+                if let Some(caller) = done.state.get_mut(&FIRING_CALLER) {
                     caller.info.nonce = 0;
                 }
-                self.evm.ctx.journaled_state.database.commit(state)?;
+                look(&mut self.evm, &done);
+                self.evm.ctx.journaled_state.database.commit(done.state)?;
                 Some(done.result)
             }
             Err(EVMError::Transaction(_)) => None,
@@ -239,6 +281,16 @@ impl<'a> Executor<'a> {
 
     /// Executes a transaction, or refuses it.
     pub fn transaction(&mut self, tx: &RecoveredTx) -> Result<TxOutcome, TxError> {
+        self.transaction_by(tx, |evm, tx| evm.transact(tx), |_, _| ())
+    }
+
+    /// [`Executor::transaction`], run in a way of the caller's and looked at before it counts.
+    pub(crate) fn transaction_by(
+        &mut self,
+        tx: &RecoveredTx,
+        run: impl FnOnce(&mut BlockEvm<'a, I>, TxEnv) -> Ran,
+        look: impl FnOnce(&mut BlockEvm<'a, I>, &ResultAndState),
+    ) -> Result<TxOutcome, TxError> {
         if tx.is_eip4844() {
             return Err(TxError::Invalid("blob transactions are not accepted".to_owned()));
         }
@@ -246,10 +298,9 @@ impl<'a> Executor<'a> {
         if tx.gas_limit() > left && tx.gas_limit() <= self.ctx.gas_limit {
             return Err(TxError::BlockGas { limit: tx.gas_limit(), left });
         }
-        let done = self
-            .evm
-            .transact(TxEnv::from_recovered_tx(tx.inner(), tx.signer()))
-            .map_err(transaction_error)?;
+        let env = TxEnv::from_recovered_tx(tx.inner(), tx.signer());
+        let done = run(&mut self.evm, env).map_err(transaction_error)?;
+        look(&mut self.evm, &done);
         self.evm.ctx.journaled_state.database.commit(done.state)?;
         let (success, gas_used, output, logs) = split(done.result);
         let contract = tx.to().is_none().then(|| tx.signer().create(tx.nonce()));
@@ -295,7 +346,7 @@ fn split(result: Executed) -> (bool, u64, Bytes, Vec<Log>) {
     (success, gas_used, output, logs)
 }
 
-fn state_error(error: EVMError<StateError>) -> StateError {
+pub(crate) fn state_error(error: EVMError<StateError>) -> StateError {
     match error {
         EVMError::Database(error) => error,
         other => StateError::Rule(format!("the EVM failed: {other}")),

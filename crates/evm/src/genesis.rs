@@ -48,8 +48,7 @@ pub enum GenesisError {
 /// run in the first block's [`crate::Executor`], whose view is an [`crate::Overlay`] of these changes over
 /// [`EmptyState`].
 pub fn genesis(alloc: &[(Address, GenesisAccount)]) -> Result<(StateChanges, B256), GenesisError> {
-    let mut changes = StateChanges::default();
-    let mut trie_changes = Vec::with_capacity(alloc.len() + precompiles::ADDRESSES.len());
+    let mut all = Vec::with_capacity(alloc.len() + precompiles::ADDRESSES.len());
     let mut seen = BTreeSet::new();
     for (address, account) in alloc {
         if !seen.insert(*address) {
@@ -61,11 +60,19 @@ pub fn genesis(alloc: &[(Address, GenesisAccount)]) -> Result<(StateChanges, B25
         if !account.storage.is_empty() && account.code.is_empty() && account.nonce == 0 {
             return Err(GenesisError::StorageWithoutContract(*address));
         }
-        add(&mut changes, &mut trie_changes, *address, account)?;
+        all.push((*address, account.clone()));
     }
     let precompile = GenesisAccount { nonce: 1, ..GenesisAccount::default() };
-    for address in precompiles::ADDRESSES {
-        add(&mut changes, &mut trie_changes, address, &precompile)?;
+    all.extend(precompiles::ADDRESSES.map(|address| (address, precompile.clone())));
+    Ok(state_of(&all)?)
+}
+
+/// The state that holds exactly these accounts, each named once, and its root. Empty ones are left out (EIP-161).
+pub(crate) fn state_of(accounts: &[(Address, GenesisAccount)]) -> Result<(StateChanges, B256), StateError> {
+    let mut changes = StateChanges::default();
+    let mut trie_changes = Vec::with_capacity(accounts.len());
+    for (address, account) in accounts {
+        add(&mut changes, &mut trie_changes, *address, account)?;
     }
     let root = trie::update(&EmptyState, None, EMPTY_ROOT_HASH, &mut trie_changes, &mut changes.nodes)?;
     Ok((changes, root))

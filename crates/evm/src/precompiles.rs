@@ -13,7 +13,7 @@
 //! use them and delegate calls change nothing.
 
 use crate::app::AppView;
-use crate::env::SPEC;
+use crate::env::Fork;
 use alloy_evm::precompiles::{DynPrecompile, PrecompileInput, PrecompilesMap};
 use alloy_primitives::{Address, B256, Bytes, U256, address};
 use alloy_sol_types::SolValue;
@@ -35,8 +35,9 @@ pub const READ_GAS: u64 = 2_600;
 /// The addresses that genesis gives nonce 1, so that calls with checks on code or existence treat them as contracts.
 pub(crate) const ADDRESSES: [Address; 4] = [ED25519_VERIFY, LATEST_READING, LATEST_VERDICT, LOG];
 
-pub(crate) fn with_application(app: Arc<dyn AppView>) -> PrecompilesMap {
-    let mut map = PrecompilesMap::from_static(Precompiles::new(PrecompileSpecId::from_spec_id(SPEC)));
+pub(crate) fn with_application(app: Arc<dyn AppView>, fork: Fork) -> PrecompilesMap {
+    let ethereum = Precompiles::new(PrecompileSpecId::from_spec_id(fork.spec()));
+    let mut map = PrecompilesMap::from_static(ethereum);
     add(&mut map, ED25519_VERIFY, "triad-ed25519-verify", ed25519_cost, |data| Some(ed25519_verify(data)));
     let reader = Arc::clone(&app);
     add(&mut map, LATEST_READING, "triad-latest-reading", read_cost, move |data| {

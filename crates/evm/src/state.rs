@@ -20,11 +20,14 @@ pub enum StateError {
     #[error("the EVM store failed while {action}: {error}")]
     Store { action: &'static str, error: String },
     /// A stored value does not decode.
-    #[error("the EVM store holds a damaged {what} under {key}; restore the data directory or resynchronise")]
+    #[error("the EVM store holds a damaged {what} under {key}")]
     Corrupt { what: &'static str, key: String },
     /// A value that must exist is absent.
-    #[error("the EVM store lacks the {what} under {key}; restore the data directory or resynchronise")]
+    #[error("the EVM store lacks the {what} under {key}")]
     Missing { what: &'static str, key: String },
+    /// A trial took longer than it may.
+    #[error("execution timed out")]
+    Stopped,
     /// The caller broke a rule of this crate's interface.
     #[error("broken rule: {0}")]
     Rule(String),

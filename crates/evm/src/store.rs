@@ -7,11 +7,14 @@
 //! | `evm_code` | keccak256 of the code (32) | the code |
 //! | `evm_nodes` | [`NodeKey::to_bytes`] | the node's RLP |
 //! | `evm_hashes` | block number (8, big endian) | block hash (32), of the last 256 blocks |
+//! | `evm_history` | see `history.rs` | what past blocks replaced |
 //!
 //! The owner of the database commits one batch a block: [`EvmStore::apply`] adds the changes to it, and after it is
 //! committed [`EvmStore::committed`] brings the caches up to date. Between the two, readers must lay the changes over
 //! the store ([`crate::Overlay`]): then every answer is the same before, during and after.
 
+use crate::executor::SystemCall;
+use crate::history::History;
 use crate::state::{Account, NodeKey, StateChanges, StateError, StateView};
 use alloy_consensus::constants::KECCAK_EMPTY;
 use alloy_primitives::map::DefaultHashBuilder;
@@ -76,6 +79,7 @@ pub struct EvmStore {
     code: Keyspace,
     nodes: Keyspace,
     hashes: Keyspace,
+    pub(crate) history: History,
     account_cache: CountCache<Address, Option<Account>>,
     slot_cache: CountCache<(Address, U256), U256>,
     code_cache: ByteCache<B256>,
@@ -88,7 +92,7 @@ impl fmt::Debug for EvmStore {
     }
 }
 
-fn store_error(action: &'static str) -> impl Fn(fjall::Error) -> StateError {
+pub(crate) fn store_error(action: &'static str) -> impl Fn(fjall::Error) -> StateError {
     move |error| StateError::Store { action, error: error.to_string() }
 }
 
@@ -108,6 +112,7 @@ impl EvmStore {
             code: keyspace("evm_code")?,
             nodes: keyspace("evm_nodes")?,
             hashes: keyspace("evm_hashes")?,
+            history: History::new(keyspace("evm_history")?),
             account_cache: count_cache(sizes.accounts),
             slot_cache: count_cache(sizes.slots),
             code_cache: byte_cache(sizes.code_bytes, 8_192),
@@ -115,8 +120,16 @@ impl EvmStore {
         })
     }
 
-    /// Adds a block's changes to the batch that commits the block.
-    pub fn apply(&self, batch: &mut OwnedWriteBatch, changes: &StateChanges) {
+    /// Adds a block's changes to the batch that commits the block, and to the history, if that is kept, what they
+    /// replace. `system_calls` is what [`EvmStore::system_calls`] gives back.
+    pub fn apply(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        height: u64,
+        changes: &StateChanges,
+        system_calls: &[SystemCall],
+    ) -> Result<(), StateError> {
+        self.history.record(self, batch, height, changes, system_calls)?;
         let mut accounts: Vec<_> = changes.accounts.iter().collect();
         accounts.sort_unstable_by_key(|(address, _)| **address);
         for (address, account) in accounts {
@@ -154,6 +167,7 @@ impl EvmStore {
                 batch.remove(&self.hashes, old.to_be_bytes());
             }
         }
+        Ok(())
     }
 
     /// Brings the caches up to date, once the batch that [`EvmStore::apply`] filled is committed.
@@ -189,8 +203,9 @@ impl StateView for EvmStore {
             let stored = self.storage.get(slot_key(address, slot)).map_err(store_error("reading a slot"))?;
             match stored {
                 None => Ok(U256::ZERO),
-                Some(bytes) => U256::try_from_be_slice(&bytes)
-                    .ok_or_else(|| corrupt("storage slot", format!("{address} {slot:#x}"))),
+                Some(bytes) => {
+                    decode_slot(&bytes).ok_or_else(|| corrupt("storage slot", format!("{address} {slot:#x}")))
+                }
             }
         })
     }
@@ -218,7 +233,7 @@ impl StateView for EvmStore {
     }
 }
 
-fn corrupt(what: &'static str, key: impl fmt::Display) -> StateError {
+pub(crate) fn corrupt(what: &'static str, key: impl fmt::Display) -> StateError {
     StateError::Corrupt { what, key: key.to_string() }
 }
 
@@ -229,7 +244,11 @@ fn slot_key(address: &Address, slot: &U256) -> [u8; 52] {
     key
 }
 
-fn encode_account(account: &Account) -> Vec<u8> {
+pub(crate) fn decode_slot(bytes: &[u8]) -> Option<U256> {
+    U256::try_from_be_slice(bytes)
+}
+
+pub(crate) fn encode_account(account: &Account) -> Vec<u8> {
     let root = (account.storage_root != EMPTY_ROOT_HASH).then_some(account.storage_root);
     let code = (account.code_hash != KECCAK_EMPTY).then_some(account.code_hash);
     let hash = |hash: &Option<B256>| hash.map_or(Vec::new(), |hash| hash.to_vec());
@@ -247,7 +266,7 @@ fn encode_account(account: &Account) -> Vec<u8> {
     out
 }
 
-fn decode_account(mut raw: &[u8]) -> Option<Account> {
+pub(crate) fn decode_account(mut raw: &[u8]) -> Option<Account> {
     let mut body = Header::decode_bytes(&mut raw, true).ok()?;
     let nonce = u64::decode(&mut body).ok()?;
     let balance = U256::decode(&mut body).ok()?;

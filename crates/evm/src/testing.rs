@@ -165,6 +165,7 @@ impl TestChain {
             parent_hash: B256::repeat_byte(0x11),
             chain_id: CHAIN_ID,
             parent_state_root: root,
+            ..BlockContext::default()
         };
         TestChain { state, head }
     }

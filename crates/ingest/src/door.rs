@@ -11,6 +11,9 @@ pub use triad_chain::{Accepted, Refusal, RefusalClass};
 ///
 /// Two implementations exist: the chain's submit handle and the one that this crate's tests release by hand.
 pub trait Door: Clone + Send + Sync + 'static {
+    /// A handle for one connection. What one of them sends never counts against another.
+    fn source(&self) -> Self;
+
     /// Hands over one encoded statement. Waits only for queue space (back-pressure). The receiver resolves when the
     /// statement is final and its commit is on disk, or refused; a dropped sender counts as `Unavailable`.
     fn submit(

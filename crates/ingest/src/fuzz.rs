@@ -47,6 +47,10 @@ impl Rng {
 struct FuzzDoor(broadcast::Sender<Arc<Committed>>);
 
 impl Door for FuzzDoor {
+    fn source(&self) -> Self {
+        self.clone()
+    }
+
     async fn submit(&self, statement: Bytes) -> oneshot::Receiver<Result<Accepted, Refusal>> {
         let (sender, receiver) = oneshot::channel();
         let accepted =

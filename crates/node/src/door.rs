@@ -1,4 +1,4 @@
-//! The chain behind the MQTT door.
+//! The chain behind the MQTT door, and JSON-RPC behind the HTTP door.
 
 use std::sync::Arc;
 
@@ -7,6 +7,18 @@ use serde_json::json;
 use tokio::sync::{broadcast, oneshot};
 use triad_chain::{Reader, Submitter};
 use triad_ingest::{Accepted, Committed, CommittedLeaf, CommittedVerdict, Door, Refusal};
+use triad_rpc::{HttpBody, RpcService};
+
+/// JSON-RPC as routes for the HTTP door.
+pub(crate) fn json_rpc(service: RpcService) -> axum::Router {
+    axum::Router::new().fallback(move |request: axum::extract::Request| {
+        let answer = service.handle(request.map(HttpBody::new));
+        async move {
+            let Ok(response) = answer.await;
+            response.map(axum::body::Body::new)
+        }
+    })
+}
 
 const BUFFER: usize = 1024;
 
@@ -84,6 +96,10 @@ fn translate(reader: &Reader, block: &triad_chain::Committed) -> Committed {
 }
 
 impl Door for ChainDoor {
+    fn source(&self) -> ChainDoor {
+        ChainDoor { submitter: self.submitter.source(), events: self.events.clone() }
+    }
+
     async fn submit(&self, statement: Bytes) -> oneshot::Receiver<Result<Accepted, Refusal>> {
         self.submitter.submit(statement).await
     }

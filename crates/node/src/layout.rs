@@ -53,6 +53,8 @@ pub fn read_genesis(path: &Path) -> anyhow::Result<ChainSpec> {
         .with_context(|| format!("{} is not a genesis this program can run", path.display()))
 }
 
+const KEY_ADVICE: &str = "restore it from a backup: without its keys a validator cannot take part";
+
 /// The secret keys of a validator. Its `Debug` shows none of them.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,12 +83,29 @@ impl ValidatorKeys {
     }
 
     pub fn load(path: &Path) -> anyhow::Result<ValidatorKeys> {
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("cannot read the validator's keys in {}", path.display()))?;
-        let keys: ValidatorKeys =
-            serde_json::from_str(&text).with_context(|| format!("{} does not parse", path.display()))?;
+        let text = fs::read_to_string(path).with_context(|| {
+            format!("cannot read the validator's keys in {}; {KEY_ADVICE}", path.display())
+        })?;
+        let keys: ValidatorKeys = serde_json::from_str(&text)
+            .with_context(|| format!("{} is damaged; {KEY_ADVICE}", path.display()))?;
         keys.consensus()?;
         Ok(keys)
+    }
+
+    /// Whether both keys are those of one validator of the chain: a damaged file may still hold two good keys.
+    pub fn check(&self, spec: &ChainSpec) -> anyhow::Result<()> {
+        let key = triad_consensus::public_key(&self.consensus()?);
+        let validators = &spec.genesis.validators;
+        let Some(own) = validators.iter().find(|v| v.consensus_key.as_ref() == key.as_slice()) else {
+            bail!("consensus_secret is not the key of a validator of this genesis; {KEY_ADVICE}");
+        };
+        if self.checkpoint()?.address() != own.checkpoint_address {
+            bail!(
+                "checkpoint_secret is not the key that genesis names for validator `{}`; {KEY_ADVICE}",
+                own.name
+            );
+        }
+        Ok(())
     }
 
     pub fn consensus(&self) -> anyhow::Result<[u8; 32]> {

@@ -5,6 +5,7 @@
 //! `triad`.
 
 mod app;
+pub mod disk;
 mod door;
 pub mod layout;
 
@@ -18,11 +19,14 @@ use tokio::sync::watch;
 use triad_api::{ApiConfig, ApiServer, Backend};
 use triad_chain::{CheckpointSigner, Ledger, Reader, Submitter};
 use triad_ingest::{MqttConfig, MqttServer};
-use triad_rpc::RpcConfig;
+use triad_rpc::{Rpc, RpcConfig};
 
 use app::App;
 pub use door::ChainDoor;
 use layout::{Layout, ValidatorKeys};
+
+/// Room on the disk below which a node only reads, in bytes, unless the operator says otherwise.
+pub const DISK_RESERVE: u64 = 256 << 20;
 
 /// Where a node listens and how it behaves.
 #[derive(Debug, Clone)]
@@ -32,6 +36,10 @@ pub struct NodeOptions {
     pub rpc: Option<SocketAddr>,
     pub mqtt: MqttConfig,
     pub heartbeat: Duration,
+    /// With less room on the disk (bytes) the node only reads, and with a quarter of it ends; 0 never. See [`disk`].
+    pub disk_reserve: u64,
+    /// Blocks before the head whose state is kept ([`triad_chain::ARCHIVE`]: of all from now on).
+    pub history: u64,
     /// Threads that verify signatures.
     pub verifiers: usize,
     /// Shown by `eth_accounts`; only `--dev` has any.
@@ -48,6 +56,8 @@ impl NodeOptions {
             rpc: Some(free),
             mqtt: MqttConfig { tcp: Some(free), ..MqttConfig::default() },
             heartbeat: Duration::from_secs(5),
+            disk_reserve: DISK_RESERVE,
+            history: triad_chain::HISTORY,
             verifiers: 2,
             dev_accounts: Vec::new(),
         }
@@ -62,9 +72,12 @@ pub struct Node {
     pub rpc: Option<SocketAddr>,
     pub mqtt: MqttServer,
     api: Option<ApiServer>,
-    rpc_server: Option<triad_rpc::ServerHandle>,
+    /// On its own port, and under `/rpc` of the HTTP door.
+    rpc_servers: Vec<triad_rpc::ServerHandle>,
     ledger: Ledger,
     consensus: triad_consensus::Handle,
+    /// Ends with the reason when there is no room on the disk.
+    disk: tokio::task::JoinHandle<String>,
     stop: watch::Sender<bool>,
 }
 
@@ -80,6 +93,7 @@ impl Node {
         let layout = &options.layout;
         let spec = layout.spec()?;
         let keys = ValidatorKeys::load(&layout.validator())?;
+        keys.check(&spec).with_context(|| format!("{} cannot be used", layout.validator().display()))?;
         // Taken before the store is opened: a second process must find out before it touches anything.
         let lock = triad_consensus::lock(&layout.dir)?;
         let mut consensus = triad_consensus::Config::new(
@@ -93,8 +107,9 @@ impl Node {
         consensus.heartbeat = options.heartbeat;
         consensus.lock = Some(lock);
         let signer = CheckpointSigner::new(&spec, keys.checkpoint()?);
-        let chain_dir = layout.chain();
-        let ledger = tokio::task::spawn_blocking(move || Ledger::open(&chain_dir, spec)).await??;
+        let (chain_dir, history) = (layout.chain(), options.history);
+        let ledger =
+            tokio::task::spawn_blocking(move || Ledger::open_keeping(&chain_dir, spec, history)).await??;
         let reader = Reader::new(ledger.clone()).with_signer(signer);
         let submitter = Submitter::start(ledger.clone(), options.verifiers)?;
 
@@ -115,54 +130,76 @@ impl Node {
                 () = stopping => {}
             }
         });
+        // Looked at before anything is written.
+        let gate = submitter.gate().clone();
+        let mut room =
+            disk::Watch::new(layout.dir.clone(), options.disk_reserve, gate.clone(), &mut registry);
+        room.look().map_err(anyhow::Error::msg)?;
+        let disk = tokio::spawn(room.run());
         let app = App::new(ledger.clone());
         let consensus = tokio::task::spawn_blocking(move || triad_consensus::start(consensus, app)).await??;
         let door = ChainDoor::new(submitter.clone(), &reader, when_stopped());
         let mqtt = triad_ingest::serve(options.mqtt.clone(), door, &mut registry, when_stopped())
             .await
             .context("the MQTT door does not open")?;
+        let mut config = RpcConfig::default();
+        config.addr = options.rpc.unwrap_or(config.addr);
+        let accounts = options.dev_accounts.clone();
+        let json_rpc = Rpc::new(config, reader.clone(), submitter.clone(), accounts)?;
+        let mut rpc_servers = Vec::new();
         let api = match options.http {
             None => None,
             Some(address) => {
-                let config = ApiConfig { address, ..ApiConfig::default() };
-                let backend = Backend::new(reader.clone(), submitter.clone(), Arc::new(registry));
+                // Even an idle chain makes a block at each heartbeat.
+                let max_commit_age = Some(options.heartbeat * 4 + Duration::from_secs(10));
+                let config = ApiConfig { address, max_commit_age, ..ApiConfig::default() };
+                let mut backend = Backend::new(reader.clone(), submitter.clone(), Arc::new(registry));
+                backend.ready = Some(Arc::new(move || gate.why().map_or(Ok(()), Err)));
+                let (service, server) = json_rpc.service();
+                backend.rpc = Some(door::json_rpc(service));
+                rpc_servers.push(server);
                 Some(triad_api::serve(config, backend, when_stopped()).await?)
             }
         };
-        let (rpc, rpc_server) = match options.rpc {
-            None => (None, None),
-            Some(addr) => {
-                let config = RpcConfig { addr, ..RpcConfig::default() };
-                let accounts = options.dev_accounts.clone();
-                let (addr, server) =
-                    triad_rpc::serve(config, reader.clone(), submitter.clone(), accounts).await?;
-                (Some(addr), Some(server))
+        let rpc = match options.rpc {
+            None => None,
+            Some(_) => {
+                let (address, server) = json_rpc.listen().await?;
+                rpc_servers.push(server);
+                Some(address)
             }
         };
         let http = api.as_ref().map(|api| api.address);
-        Ok(Node { reader, submitter, http, rpc, mqtt, api, rpc_server, ledger, consensus, stop })
+        Ok(Node { reader, submitter, http, rpc, mqtt, api, rpc_servers, ledger, consensus, disk, stop })
     }
 
-    /// Resolves when consensus has stopped by itself, which it never should.
+    /// Resolves when the node cannot go on: consensus has stopped by itself, which it never should, or there is no
+    /// room on the disk. End the process then: an orderly stop would write.
     pub async fn failed(&mut self) -> anyhow::Error {
-        match self.consensus.finished().await {
-            Err(error) => anyhow::Error::new(error),
-            Ok(()) => anyhow::anyhow!("consensus stopped"),
+        tokio::select! {
+            ended = self.consensus.finished() => match ended {
+                Err(error) => anyhow::Error::new(error),
+                Ok(()) => anyhow::anyhow!("consensus stopped"),
+            },
+            why = &mut self.disk => anyhow::anyhow!(why.unwrap_or_else(|error| error.to_string())),
         }
     }
 
     /// Closes the doors, lets what is in flight become final, ends consensus and closes the store.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Node { reader, submitter, mqtt, api, rpc_server, ledger, consensus, stop, .. } = self;
+        let Node { reader, submitter, mqtt, api, rpc_servers, ledger, consensus, disk, stop, .. } = self;
+        disk.abort();
         // Nobody listening any more is fine.
         let _ = stop.send(true);
+        for server in &rpc_servers {
+            // Stopped already is fine.
+            let _ = server.stop();
+        }
         mqtt.stopped().await;
         if let Some(api) = api {
             api.stopped().await;
         }
-        if let Some(server) = rpc_server {
-            // Stopped already is fine.
-            let _ = server.stop();
+        for server in rpc_servers {
             server.stopped().await;
         }
         consensus.shutdown().await?;

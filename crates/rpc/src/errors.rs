@@ -1,16 +1,24 @@
 //! Errors as Ethereum tools expect them.
 
+use std::time::Duration;
+
 use alloy_primitives::Bytes;
 use jsonrpsee::types::ErrorObjectOwned;
-use triad_chain::{ChainError, TxRefusal};
-use triad_evm::CallError;
+use triad_chain::{ChainError, PastError, TxRefusal};
+use triad_evm::{CallError, StateError};
 
 /// EIP-1474: the server refuses.
 const SERVER: i32 = -32000;
 const INVALID_PARAMS: i32 = -32602;
 const INTERNAL: i32 = -32603;
+/// EIP-1474: a request exceeds a limit.
+const LIMIT: i32 = -32005;
 /// What geth answers to a reverted call; the data is the revert's.
 const REVERTED: i32 = 3;
+/// What the specification of the execution API calls "VM error", "timeout" and "pruned history unavailable".
+const HALTED: i32 = -32015;
+const TIMED_OUT: i32 = -32016;
+const PRUNED: i32 = 4444;
 
 pub type Answer<T> = Result<T, ErrorObjectOwned>;
 
@@ -20,6 +28,15 @@ pub fn invalid(message: impl Into<String>) -> ErrorObjectOwned {
 
 pub fn refused(message: impl Into<String>) -> ErrorObjectOwned {
     ErrorObjectOwned::owned(SERVER, message.into(), None::<()>)
+}
+
+/// Past a limit; `data` says what would be within it.
+pub fn limit(message: impl Into<String>, data: serde_json::Value) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(LIMIT, message.into(), (!data.is_null()).then_some(data))
+}
+
+pub fn coded(code: i32, message: impl Into<String>, data: impl serde::Serialize) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(code, message.into(), Some(data))
 }
 
 pub fn chain(error: ChainError) -> ErrorObjectOwned {
@@ -39,9 +56,30 @@ pub fn reverted(output: &Bytes) -> ErrorObjectOwned {
     ErrorObjectOwned::owned(REVERTED, message, Some(output.to_string()))
 }
 
-pub fn call(error: CallError) -> ErrorObjectOwned {
+/// The call ran out of gas, met an invalid instruction, or the like.
+pub fn halted(why: &str) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(HALTED, format!("execution failed: {why}"), None::<()>)
+}
+
+pub fn timed_out(time: Duration) -> ErrorObjectOwned {
+    let message = format!("execution timed out: this node gives it {} s", time.as_secs());
+    ErrorObjectOwned::owned(TIMED_OUT, message, None::<()>)
+}
+
+/// There is no state of that block.
+pub fn past(error: PastError) -> ErrorObjectOwned {
+    match error {
+        PastError::NotKept(why) => ErrorObjectOwned::owned(PRUNED, why.to_string(), None::<()>),
+        PastError::Future { .. } => refused(error.to_string()),
+        PastError::Chain(error) => chain(error),
+    }
+}
+
+/// A call that was given so much time has no answer.
+pub fn failed_call(error: CallError, time: Duration) -> ErrorObjectOwned {
     match error {
         CallError::Reverted(output) => reverted(&output),
+        CallError::State(StateError::Stopped) => timed_out(time),
         CallError::State(error) => chain(error.into()),
         other => refused(other.to_string()),
     }

@@ -1,24 +1,30 @@
 //! Ethereum JSON-RPC, so that contracts are deployed and called with the tools that people already have.
 //!
-//! HTTP and WebSocket on one port, batches included. It reads the last final state through the chain's [`Reader`] and
-//! hands transactions to its [`Submitter`]. It promises that what it shows is final (the tags `latest`, `safe`,
-//! `finalized` and `pending` are the same block), that errors are those Ethereum tools expect, and that a call cannot
-//! outgrow its gas. It keeps no state of past blocks: `eth_call` at one of them is refused with the reason.
+//! HTTP and WebSocket on one port, batches included, and as a service that another door may put under a path of its own.
+//! It reads final state through the chain's [`Reader`] and hands transactions to its [`Submitter`]. It promises that what
+//! it shows is final (the tags `latest`, `safe`, `finalized` and `pending` are the same block), that errors are those
+//! Ethereum tools expect, that a call cannot outgrow its gas and its time, that a subscriber hears of everything once and never before it can be queried, and that no
+//! client takes more than a bounded share of memory. State is that of every block which the ledger keeps; an older one is
+//! refused with the reason. It signs nothing.
 
+mod bounds;
 mod errors;
+mod feed;
+mod fees;
+mod filters;
 mod logs;
 mod methods;
 mod params;
+mod readings;
+mod server;
 mod shapes;
+mod subscribe;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use alloy_primitives::Address;
-pub use jsonrpsee::server::ServerHandle;
-use jsonrpsee::server::{BatchRequestConfig, Server, ServerConfig};
-use tower_http::cors::CorsLayer;
-use triad_chain::{Reader, Submitter};
+pub use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse, ServerHandle};
+pub use server::{Rpc, RpcService};
 
 /// Where the door is and what it bears.
 #[derive(Debug, Clone)]
@@ -31,7 +37,9 @@ pub struct RpcConfig {
     /// Calls in a batch.
     pub max_batch: u32,
     pub max_connections: u32,
-    /// How long `eth_sendRawTransactionSync` waits.
+    /// Subscriptions of one connection.
+    pub max_subscriptions: u32,
+    /// The longest that `eth_sendRawTransactionSync` waits.
     pub sync_timeout: Duration,
 }
 
@@ -44,6 +52,7 @@ impl Default for RpcConfig {
             max_response: 64 << 20,
             max_batch: 1000,
             max_connections: 1000,
+            max_subscriptions: 256,
             sync_timeout: Duration::from_secs(10),
         }
     }
@@ -57,30 +66,4 @@ pub enum RpcError {
     Bind { address: SocketAddr, source: std::io::Error },
     #[error("JSON-RPC: {0}")]
     Methods(String),
-}
-
-/// Opens the door. `accounts` are shown by `eth_accounts`; the node never signs for them.
-pub async fn serve(
-    config: RpcConfig,
-    reader: Reader,
-    submitter: Submitter,
-    accounts: Vec<Address>,
-) -> Result<(SocketAddr, ServerHandle), RpcError> {
-    let error = |source| RpcError::Bind { address: config.addr, source };
-    let limits = ServerConfig::builder()
-        .max_request_body_size(config.max_request)
-        .max_response_body_size(config.max_response)
-        .max_connections(config.max_connections)
-        .set_batch_request_config(BatchRequestConfig::Limit(config.max_batch))
-        .build();
-    let server = Server::builder()
-        .set_config(limits)
-        .set_http_middleware(tower::ServiceBuilder::new().layer(CorsLayer::permissive()))
-        .build(config.addr)
-        .await
-        .map_err(error)?;
-    let address = server.local_addr().map_err(error)?;
-    let module = methods::module(methods::Context { config, reader, submitter, accounts })
-        .map_err(|e| RpcError::Methods(e.to_string()))?;
-    Ok((address, server.start(module)))
 }

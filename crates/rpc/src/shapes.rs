@@ -4,18 +4,30 @@
 //! the type and fall back to the common fields read it.
 
 use alloy_consensus::Transaction;
-use alloy_primitives::{B256, U64, U128, U256};
+use alloy_primitives::{B256, U64, U128};
 use alloy_rpc_types_eth::{Header, Log};
 use serde_json::{Value, json};
-use triad_chain::EthBlock;
+use triad_chain::{EthBlock, LogBlock};
 use triad_evm::{Receipt, TriadTx};
 
-pub fn block(block: &EthBlock, full: bool) -> Value {
-    let size = block.header.size() as u64;
-    let header = Header::new(block.header.clone());
-    let mut out = serde_json::to_value(header).unwrap_or_default();
+/// A block's header, as `newHeads` gives it.
+pub fn header(block: &EthBlock) -> Value {
+    let mut out = serde_json::to_value(Header::new(block.header.clone())).unwrap_or_default();
     out["hash"] = json!(block.hash);
-    out["size"] = json!(U64::from(size));
+    out
+}
+
+pub fn block(block: &EthBlock, full: bool) -> Value {
+    let mut out = header(block);
+    // As in Ethereum: of the whole block's RLP, [header, transactions, uncles, withdrawals].
+    let bytes = |tx: &TriadTx| {
+        let length = tx.encoded_2718().len();
+        if tx.tx_type() == 0 { length } else { length + alloy_rlp::length_of_length(length) }
+    };
+    let list = |payload: usize| payload + alloy_rlp::length_of_length(payload);
+    let transactions: usize = block.transactions.iter().map(bytes).sum();
+    let size = list(alloy_rlp::Encodable::length(&block.header) + list(transactions) + 2);
+    out["size"] = json!(U64::from(size as u64));
     out["totalDifficulty"] = json!("0x0");
     out["uncles"] = json!([]);
     out["withdrawals"] = json!([]);
@@ -56,11 +68,13 @@ pub fn transaction(tx: &TriadTx, place: Option<(&EthBlock, usize)>) -> Value {
         Some((block, index)) => {
             out["blockHash"] = json!(block.hash);
             out["blockNumber"] = json!(U64::from(block.header.number));
+            out["blockTimestamp"] = json!(U64::from(block.header.timestamp));
             out["transactionIndex"] = json!(U64::from(index as u64));
         }
         None => {
             out["blockHash"] = Value::Null;
             out["blockNumber"] = Value::Null;
+            out["blockTimestamp"] = Value::Null;
             out["transactionIndex"] = Value::Null;
         }
     }
@@ -69,8 +83,7 @@ pub fn transaction(tx: &TriadTx, place: Option<(&EthBlock, usize)>) -> Value {
 
 pub fn receipt(block: &EthBlock, index: usize) -> Option<Value> {
     let (tx, receipt) = (block.transactions.get(index)?, block.receipts.get(index)?);
-    let first = first_log(block, index);
-    let logs: Vec<Log> = logs_of(block, index, receipt, first);
+    let logs = logs_of(block, index, receipt);
     Some(json!({
         "type": U64::from(receipt.tx_type),
         "status": U64::from(u64::from(receipt.success)),
@@ -79,7 +92,7 @@ pub fn receipt(block: &EthBlock, index: usize) -> Option<Value> {
         "blockHash": block.hash,
         "blockNumber": U64::from(block.header.number),
         "from": tx.from(),
-        "to": match tx { TriadTx::Ethereum(tx) => tx.to(), TriadTx::Firing(f) => Some(f.to) },
+        "to": tx.to(),
         "contractAddress": receipt.contract_address,
         "cumulativeGasUsed": U64::from(receipt.cumulative_gas_used),
         "gasUsed": U64::from(receipt.gas_used),
@@ -90,13 +103,27 @@ pub fn receipt(block: &EthBlock, index: usize) -> Option<Value> {
 }
 
 /// The logs of a block before one of its transactions.
-pub fn first_log(block: &EthBlock, index: usize) -> u64 {
+fn first_log(block: &EthBlock, index: usize) -> u64 {
     block.receipts[..index].iter().map(|r| r.logs.len() as u64).sum()
 }
 
-pub fn logs_of(block: &EthBlock, index: usize, receipt: &Receipt, first: u64) -> Vec<Log> {
-    let hash: B256 = block.transactions[index].hash();
-    let place = |i: usize, inner: &triad_evm::Log| Log {
+/// A log of the transaction `hash`, which is the block's at `index`; the log itself is the block's at `position`.
+pub fn log(block: &LogBlock, hash: B256, index: usize, position: u64, inner: &triad_evm::Log) -> Log {
+    Log {
+        inner: inner.clone(),
+        block_hash: Some(block.hash),
+        block_number: Some(block.number),
+        block_timestamp: Some(block.timestamp),
+        transaction_hash: Some(hash),
+        transaction_index: Some(index as u64),
+        log_index: Some(position),
+        removed: false,
+    }
+}
+
+pub fn logs_of(block: &EthBlock, index: usize, receipt: &Receipt) -> Vec<Log> {
+    let (hash, first) = (block.transactions[index].hash(), first_log(block, index));
+    let place = |(i, inner): (usize, &triad_evm::Log)| Log {
         inner: inner.clone(),
         block_hash: Some(block.hash),
         block_number: Some(block.header.number),
@@ -106,9 +133,9 @@ pub fn logs_of(block: &EthBlock, index: usize, receipt: &Receipt, first: u64) ->
         log_index: Some(first + i as u64),
         removed: false,
     };
-    receipt.logs.iter().enumerate().map(|(i, log)| place(i, log)).collect()
+    receipt.logs.iter().enumerate().map(place).collect()
 }
 
-pub fn hex_u256(value: U256) -> Value {
-    json!(value)
+pub fn hex_u128(value: u128) -> Value {
+    json!(U128::from(value))
 }

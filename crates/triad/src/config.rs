@@ -19,6 +19,9 @@ pub struct FileConfig {
     pub tls_key: Option<PathBuf>,
     pub mqtt_ws: Option<SocketAddr>,
     pub heartbeat_ms: Option<u64>,
+    pub disk_reserve_mib: Option<u64>,
+    pub history: Option<u64>,
+    pub archive: Option<bool>,
 }
 
 pub fn read(path: &Path) -> anyhow::Result<FileConfig> {

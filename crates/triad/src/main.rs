@@ -59,6 +59,9 @@ enum Command {
     Verify(commands::verify::Args),
     /// Re-execute a stored chain and reproduce every root and verdict.
     Audit(commands::audit::Args),
+    /// Check this program's EVM against Ethereum's own tests.
+    #[command(subcommand)]
+    Evm(commands::evm::Command),
     /// Measure this program on this machine.
     #[command(subcommand)]
     Bench(commands::bench::Command),
@@ -85,6 +88,7 @@ fn main() -> std::process::ExitCode {
         Command::Receipt(command) => commands::receipt::run(command),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Audit(args) => commands::audit::run(&args),
+        Command::Evm(command) => commands::evm::run(command),
         Command::Bench(command) => commands::bench::run(command),
     };
     match done {

@@ -137,7 +137,7 @@ async fn every_bad_statement_has_its_own_problem() {
     let mut all = Vec::new();
     let cbor: Vec<_> = cases.iter().filter(|(code, ..)| *code != "not-cbor").collect();
     for (n, (_, _, bytes)) in cbor.iter().enumerate() {
-        all.extend([bytes.clone(), reading(device, 5000 + n as u32, 21.0)]);
+        all.extend([bytes.clone(), reading(device, 3100 + n as u32, 21.0)]);
     }
     let response = world.door.post("application/cbor-seq", concat(&all)).await;
     assert_eq!(response.status(), 207);

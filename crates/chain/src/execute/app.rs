@@ -52,28 +52,11 @@ impl BlockApp {
 
 impl AppView for BlockApp {
     fn latest_reading(&self, stream: &[u8; 32]) -> Option<LatestReading> {
-        let r = self.latest(stream)?.reading?;
-        Some(LatestReading {
-            leaf: r.leaf,
-            record: r.record,
-            time_ms: contract_time(r.time_us),
-            value_e9: triad_evm::to_e9(r.value)?,
-            block_height: r.height,
-        })
+        contract_reading(&self.latest(stream)?)
     }
 
     fn latest_verdict(&self, stream: &[u8; 32]) -> Option<LatestVerdict> {
-        let v = self.latest(stream)?.verdict?;
-        Some(LatestVerdict {
-            leaf: v.leaf,
-            record: v.record,
-            model: v.model,
-            class: 0,
-            kind: v.kind as u8,
-            score: v.score,
-            time_ms: contract_time(v.time_us),
-            block_height: v.height,
-        })
+        contract_verdict(&self.latest(stream)?)
     }
 
     fn log_at(&self, height: Option<u64>) -> Option<LogAt> {
@@ -84,4 +67,31 @@ impl AppView for BlockApp {
             Some(h) => self.note(self.history.log_at(h)),
         }
     }
+}
+
+/// A stream's latest reading as contracts see it.
+pub(crate) fn contract_reading(latest: &Latest) -> Option<LatestReading> {
+    let r = latest.reading?;
+    Some(LatestReading {
+        leaf: r.leaf,
+        record: r.record,
+        time_ms: contract_time(r.time_us),
+        value_e9: triad_evm::to_e9(r.value)?,
+        block_height: r.height,
+    })
+}
+
+/// A stream's latest verdict as contracts see it.
+pub(crate) fn contract_verdict(latest: &Latest) -> Option<LatestVerdict> {
+    let v = latest.verdict?;
+    Some(LatestVerdict {
+        leaf: v.leaf,
+        record: v.record,
+        model: v.model,
+        class: 0,
+        kind: v.kind as u8,
+        score: v.score,
+        time_ms: contract_time(v.time_us),
+        block_height: v.height,
+    })
 }

@@ -16,7 +16,9 @@ mod trigger;
 use std::sync::Arc;
 
 use alloy_primitives::B256;
-use triad_evm::{BlockContext, EvmBlock, Executor, LogAt, RecoveredTx, StateChanges, StateView, TxError};
+use triad_evm::{
+    BlockContext, EvmBlock, Executor, Fork, LogAt, RecoveredTx, StateChanges, StateView, TxError,
+};
 use triad_log::{Checkpoint, Height, Tile, TileWriter, Verdict, VerdictLeaf, verdict_tree};
 use triad_models::Spec;
 
@@ -26,7 +28,7 @@ use crate::error::{BlockError, ChainError, Refusal};
 use crate::genesis::{ChainSpec, Limits};
 use crate::state::{Place, Tables, View, Work, app_digest};
 
-pub(crate) use app::{BlockApp, History};
+pub(crate) use app::{BlockApp, History, contract_reading, contract_verdict};
 pub(crate) use firings::{CLOSE, FiringCounts};
 pub use follow::SYSTEM_CONTRACTS;
 use statements::Stage;
@@ -185,6 +187,7 @@ pub(crate) fn execute(
         parent_hash: parent.eth_hash,
         chain_id: genesis.chain_id,
         parent_state_root: parent.state_root,
+        fork: Fork::default(),
     };
     let mut evm = Executor::new(evm_state, app.clone(), block_context);
     let firings = firings::run(&ctx, &mut work, &mut evm, std::mem::take(&mut outcome.triggers))?;

@@ -117,7 +117,7 @@ fn write_table<R: Record>(changes: &Changes<R>, out: &mut Vec<u8>, wanted: Wante
             changes.iter().filter(|(_, row)| row.as_ref().is_none_or(|row| !row.is_derived(block))).collect()
         }
     };
-    rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    rows.sort_unstable_by_key(|(key, _)| *key);
     let (mut name, mut value) = (Vec::new(), Vec::new());
     for (key, row) in rows {
         name.clear();

@@ -6,7 +6,7 @@ use triad_statement::StreamId;
 
 use super::blocks::put_checkpoint;
 use super::index::{self, Pending, Rows, StatementRow, VerdictRow};
-use super::{Store, put_eth_block, tile_key};
+use super::{Store, failure, put_eth_block, tile_key};
 use crate::block::Block;
 use crate::error::ChainError;
 use crate::execute::Executed;
@@ -97,12 +97,9 @@ impl Store {
             place.extend_from_slice(&(i as u32).to_be_bytes());
             batch.insert(&self.eth_txs, tx.hash().0, place);
         }
-        self.evm.apply(&mut batch, &executed.evm_changes);
+        self.evm.apply(&mut batch, height, &executed.evm_changes, &executed.evm.system_calls)?;
         batch.insert(&self.meta, "tip", at);
-        batch.commit().map_err(|error| match error {
-            fjall::Error::Io(io) => ChainError::Disk(io.to_string()),
-            other => ChainError::Store(other),
-        })?;
+        batch.commit().map_err(failure)?;
         self.state.settle(height, &executed.tables, flushed);
         self.evm.committed(&executed.evm_changes);
         pending.settle(height);
@@ -117,9 +114,9 @@ impl Store {
         batch.insert(&self.checkpoints, at, put_checkpoint(&genesis.checkpoint, None));
         batch.insert(&self.eth_blocks, at, put_eth_block(evm));
         batch.insert(&self.eth_hashes, evm.hash.0, at);
-        self.evm.apply(&mut batch, &evm.changes);
+        self.evm.apply(&mut batch, 0, &evm.changes, &[])?;
         batch.insert(&self.meta, "tip", at);
-        batch.commit()?;
+        batch.commit().map_err(failure)?;
         self.evm.committed(&evm.changes);
         Ok(())
     }

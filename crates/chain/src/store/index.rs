@@ -139,6 +139,26 @@ fn decode_readings(stream: u32, bytes: &[u8]) -> Option<Vec<ReadingRow>> {
     Some(rows)
 }
 
+fn decode_verdict_rows(stream: u32, bytes: &[u8]) -> Result<Vec<VerdictRow>, ChainError> {
+    let mut r = Reader(bytes);
+    let (mut rows, mut height) = (Vec::new(), 0);
+    while !r.0.is_empty() {
+        let row = (|| {
+            height += get_varint(&mut r)?;
+            Some(VerdictRow { stream, height, ordinal: get_varint(&mut r)? as u32 })
+        })();
+        rows.push(row.ok_or_else(|| ChainError::corrupt("a chunk of the verdicts index does not decode"))?);
+    }
+    Ok(rows)
+}
+
+/// The slot in the key of a chunk of readings, and the rows in it.
+fn decode_chunk(stream: u32, name: &[u8], value: &[u8]) -> Result<(i64, Vec<ReadingRow>), ChainError> {
+    let slot = name.get(5..13).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes);
+    slot.and_then(|slot| Some(((slot ^ (1 << 63)) as i64, decode_readings(stream, value)?)))
+        .ok_or_else(|| ChainError::corrupt("a chunk of the readings index does not decode"))
+}
+
 /// Adds the streams that a block opened to the list of their origin's.
 pub(crate) fn put_streams(streams: &Changes<Stream>, space: &Keyspace, batch: &mut OwnedWriteBatch) {
     for (id, stream) in streams {
@@ -266,9 +286,7 @@ impl Pending {
         };
         for guard in space.range(low..=high) {
             let (name, value) = guard.into_inner()?;
-            let slot = name.get(5..13).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes);
-            let damaged = || ChainError::corrupt("a chunk of the readings index does not decode");
-            let slot = (slot.ok_or_else(damaged)? ^ (1 << 63)) as i64;
+            let (slot, rows) = decode_chunk(stream, &name, &value)?;
             if slot != current && !slot_rows.is_empty() {
                 close(current, &mut slot_rows, &mut out);
                 if out.len() >= limit {
@@ -277,7 +295,6 @@ impl Pending {
                 }
             }
             current = slot;
-            let rows = decode_readings(stream, &value).ok_or_else(damaged)?;
             slot_rows.extend(rows.into_iter().filter(|r| wanted(r)));
         }
         close(current, &mut slot_rows, &mut out);
@@ -306,18 +323,7 @@ impl Pending {
         let mut out = Vec::new();
         for guard in space.range(low..=high) {
             let (_, value) = guard.into_inner()?;
-            let mut r = Reader(&value);
-            let mut height = 0;
-            while !r.0.is_empty() {
-                let row = (|| {
-                    height += get_varint(&mut r)?;
-                    Some(VerdictRow { stream, height, ordinal: get_varint(&mut r)? as u32 })
-                })();
-                out.extend(row.filter(wanted));
-                if row.is_none() {
-                    return Err(ChainError::corrupt("a chunk of the verdicts index does not decode"));
-                }
-            }
+            out.extend(decode_verdict_rows(stream, &value)?.into_iter().filter(wanted));
             if out.len() >= limit {
                 out.truncate(limit);
                 return Ok(out);
@@ -328,6 +334,68 @@ impl Pending {
         out.dedup();
         out.truncate(limit);
         Ok(out)
+    }
+
+    /// The reading of a stream with the latest time among those of leaves below `before`; of several with that time the
+    /// first in the log. Looks at what is newer only.
+    pub fn latest_reading(
+        &self,
+        space: &Keyspace,
+        stream: u32,
+        before: u64,
+    ) -> Result<Option<ReadingRow>, ChainError> {
+        let later = |a: &ReadingRow, b: &ReadingRow| {
+            (a.time_us, std::cmp::Reverse((a.leaf, a.record)))
+                .cmp(&(b.time_us, std::cmp::Reverse((b.leaf, b.record))))
+        };
+        // Rows that are written meanwhile are seen in both places, which does no harm.
+        let fresh = self.0.read().readings.get(&stream).cloned().unwrap_or_default();
+        let mut best = fresh.into_iter().filter(|r| r.leaf < before).max_by(later);
+        for guard in space.prefix(key(b'r', &[&stream.to_be_bytes()])).rev() {
+            let (name, value) = guard.into_inner()?;
+            let (slot, rows) = decode_chunk(stream, &name, &value)?;
+            if best.as_ref().is_some_and(|best| slot_of(best.time_us) > slot) {
+                break;
+            }
+            best = rows.into_iter().chain(best).filter(|r| r.leaf < before).max_by(later);
+        }
+        Ok(best)
+    }
+
+    /// Visits the heights up to `to` at which a stream was judged, newest first, until `visit` says that it has enough.
+    pub fn blocks_with_verdicts(
+        &self,
+        space: &Keyspace,
+        stream: u32,
+        to: u64,
+        mut visit: impl FnMut(u64) -> Result<bool, ChainError>,
+    ) -> Result<(), ChainError> {
+        let mut last = u64::MAX;
+        let mut newest_first = |rows: &[VerdictRow]| -> Result<bool, ChainError> {
+            for row in rows.iter().rev().filter(|row| row.height <= to) {
+                // A height may come again: once a verdict, and from both places while it is written.
+                if row.height < last {
+                    last = row.height;
+                    if visit(row.height)? {
+                        return Ok(true);
+                    }
+                }
+            }
+            Ok(false)
+        };
+        let fresh = self.0.read().verdicts.get(&stream).cloned().unwrap_or_default();
+        if newest_first(&fresh)? {
+            return Ok(());
+        }
+        let low = key(b'v', &[&stream.to_be_bytes()]);
+        let high = key(b'v', &[&stream.to_be_bytes(), &to.saturating_add(BUCKETS).to_be_bytes()]);
+        for guard in space.range(low..=high).rev() {
+            let (_, value) = guard.into_inner()?;
+            if newest_first(&decode_verdict_rows(stream, &value)?)? {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// The statement of a signer with a number.

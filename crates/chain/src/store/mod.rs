@@ -59,9 +59,8 @@ impl Store {
     pub fn open(dir: &Path, genesis_hash: &[u8; 32]) -> Result<Store, ChainError> {
         let db = Database::builder(dir).cache_size(256 << 20).max_journaling_size(512 << 20).open().map_err(
             |error| match error {
-                fjall::Error::Io(io) => ChainError::Disk(io.to_string()),
                 fjall::Error::Locked => ChainError::InUse(dir.display().to_string()),
-                other => ChainError::corrupt(format!("{} does not open: {other}", dir.display())),
+                other => failure(other),
             },
         )?;
         let small = KeyspaceCreateOptions::default;
@@ -111,6 +110,11 @@ impl Store {
         }
     }
 
+    /// Begins to keep the state of the last `window` blocks; `head` is the height of the last commit.
+    pub fn keep_history(&self, window: u64, head: u64) -> Result<(), ChainError> {
+        Ok(self.evm.keep_history(window, head)?)
+    }
+
     /// Height of the last commit; `None` before genesis was stored.
     pub fn tip(&self) -> Result<Option<u64>, ChainError> {
         let bytes = self.meta.get("tip")?;
@@ -127,6 +131,20 @@ impl Store {
 
     pub fn kept(&self, height: u64) -> Result<Option<Vec<u8>>, ChainError> {
         Ok(self.kept.get(height.to_be_bytes())?.map(|b| b.to_vec()))
+    }
+}
+
+/// A full or forbidden disk is something else than a damaged one.
+fn failure(error: fjall::Error) -> ChainError {
+    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let text = error.to_string();
+    let io = match &error {
+        fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) => Some(io.kind()),
+        _ => None,
+    };
+    match io {
+        Some(StorageFull | QuotaExceeded | ReadOnlyFilesystem | PermissionDenied) => ChainError::Disk(text),
+        _ => ChainError::Store(error),
     }
 }
 
@@ -147,3 +165,6 @@ impl TileSource for Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,15 +9,16 @@ use alloy_consensus::Header;
 use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS};
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{B256, Bloom, keccak256};
+use alloy_trie::EMPTY_ROOT_HASH;
 use alloy_trie::root::ordered_trie_root_with_encoder;
 
 /// From this many transactions on, their roots are computed beside the state root, on a thread of their own.
 const PARALLEL_ROOTS: usize = 64;
 
-impl Executor<'_> {
+impl<I> Executor<'_, I> {
     /// Ends the block: computes its roots, its header and what it changed.
     pub fn finish(self) -> Result<EvmBlock, StateError> {
-        let Executor { evm, ctx, gas_used, transactions, receipts } = self;
+        let Executor { evm, ctx, gas_used, transactions, receipts, system_calls } = self;
         let db = &evm.ctx.journaled_state.database;
         let receipts_root = || ordered_trie_root_with_encoder(&receipts, |r, out| r.encode_2718(out));
         let transactions_root =
@@ -62,7 +63,7 @@ impl Executor<'_> {
         };
         let hash = header.hash_slow();
         changes.block_hashes.insert(ctx.number, hash);
-        Ok(EvmBlock { header, hash, transactions, receipts, changes })
+        Ok(EvmBlock { header, hash, transactions, receipts, system_calls, changes })
     }
 }
 
@@ -80,7 +81,10 @@ pub(super) fn state_changes(
             continue;
         }
         let key = keccak256(address);
-        let mut storage_root = cached.original.unwrap_or_default().storage_root;
+        let mut storage_root = match cached.wiped {
+            true => EMPTY_ROOT_HASH,
+            false => cached.original.unwrap_or_default().storage_root,
+        };
         slots.clear();
         for (slot, values) in &cached.slots {
             if values.value != values.original {
@@ -97,7 +101,7 @@ pub(super) fn state_changes(
             code_hash: info.code_hash,
             storage_root,
         });
-        if account.is_none() && storage_root != alloy_trie::EMPTY_ROOT_HASH {
+        if account.is_none() && storage_root != EMPTY_ROOT_HASH {
             return Err(StateError::Rule(format!("account {address} vanished but left storage behind")));
         }
         if account != cached.original {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::app::{LatestReading, LatestVerdict, LogAt};
-use crate::call::{CallRequest, CallStatus, call};
+use crate::call::{CallRequest, CallStatus, Trial, call};
 use crate::testing::{TestChain, code};
 use crate::{CallOutcome, EmptyApp, GenesisAccount, to_e9};
 use ed25519_zebra::SigningKey;
@@ -53,7 +53,7 @@ fn run(app: impl AppView + 'static, to: Address, input: Vec<u8>, gas: u64, value
         value: U256::from(value),
         ..CallRequest::default()
     };
-    call(&chain.state, Arc::new(app), &chain.head, &request).unwrap()
+    call(&Trial::new(&chain.state, Arc::new(app), chain.head), &request).unwrap()
 }
 
 fn read(to: Address, input: &[u8]) -> CallOutcome {
@@ -180,7 +180,7 @@ fn contracts_read_in_static_and_delegate_calls() {
         let chain = TestChain::new(&[(contract, GenesisAccount::contract(code(body)))]);
         let request =
             CallRequest { to: Some(contract), input: STREAM.to_vec().into(), ..CallRequest::default() };
-        let outcome = call(&chain.state, Arc::new(App), &chain.head, &request).unwrap();
+        let outcome = call(&Trial::new(&chain.state, Arc::new(App), chain.head), &request).unwrap();
         assert_eq!(words(&outcome)[1], U256::from(11), "{name}");
     }
 }

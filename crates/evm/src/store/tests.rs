@@ -11,7 +11,7 @@ const TOKEN: Address = address!("0x0000000000000000000000000000000000007000");
 
 fn commit(database: &Database, store: &EvmStore, changes: &StateChanges) {
     let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
-    store.apply(&mut batch, changes);
+    store.apply(&mut batch, 0, changes, &[]).unwrap();
     batch.commit().unwrap();
     store.committed(changes);
 }
@@ -102,7 +102,7 @@ fn keeps_the_last_256_block_hashes() {
         let mut changes = StateChanges::default();
         changes.block_hashes.insert(number, B256::from(U256::from(number + 1)));
         let mut batch = database.batch();
-        store.apply(&mut batch, &changes);
+        store.apply(&mut batch, 0, &changes, &[]).unwrap();
         batch.commit().unwrap();
     }
     assert_eq!(store.hashes.len().unwrap(), 256);
@@ -169,7 +169,7 @@ fn readers_never_bring_an_old_value_back() {
                 changes.accounts.insert(*address, Some(Account { nonce, ..Account::default() }));
             }
             let mut batch = database.batch();
-            store.apply(&mut batch, &changes);
+            store.apply(&mut batch, 0, &changes, &[]).unwrap();
             batch.commit().unwrap();
             store.committed(&changes);
             committed.store(nonce, Ordering::Release);

@@ -1,4 +1,4 @@
-//! Proofs of accounts and slots (EIP-1186) at the head state.
+//! Proofs of accounts and slots (EIP-1186) of a state.
 
 use super::read_node;
 use crate::state::{NodeKey, StateError, StateView};

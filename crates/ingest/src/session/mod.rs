@@ -86,6 +86,8 @@ struct Closing {
 
 pub(crate) struct Session<D: Door, S> {
     common: Arc<Common<D>>,
+    /// The door, for this connection.
+    source: D,
     id: ConnectionId,
     wire: Wire<S>,
     shutdown: Option<Shutdown>,
@@ -136,6 +138,7 @@ pub(crate) async fn run<D: Door, S: AsyncRead + AsyncWrite + Unpin>(
         last_packet: now,
         last_write: now,
         timer: Box::pin(tokio::time::sleep_until(connect_deadline)),
+        source: common.door.source(),
         common,
     };
     let fault = poll_fn(|cx| session.poll(cx)).await;

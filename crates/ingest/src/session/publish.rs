@@ -206,7 +206,7 @@ impl<D: Door, S: AsyncRead + AsyncWrite + Unpin> Session<D, S> {
             self.answer(agreed, ticket, Err(refusal));
             return Ok(());
         }
-        let door = self.common.door.clone();
+        let door = self.source.clone();
         let copy = ticket.statement.clone();
         // The receiver is what the submission gives; its answer is awaited elsewhere.
         #[allow(clippy::async_yields_async)]

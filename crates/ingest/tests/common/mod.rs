@@ -93,6 +93,10 @@ impl TestDoor {
 }
 
 impl Door for TestDoor {
+    fn source(&self) -> Self {
+        self.clone()
+    }
+
     async fn submit(&self, statement: Bytes) -> oneshot::Receiver<Result<Accepted, Refusal>> {
         self.shared.space.acquire().await.expect("never closed").forget();
         self.shared.submitted.lock().push(statement.clone());

@@ -7,7 +7,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::Done;
+use super::{Done, stopped};
 use crate::node::layout::Layout;
 
 #[derive(Debug, clap::Args)]
@@ -26,6 +26,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Done {
     let layout = Layout::new(&args.data_dir);
+    stopped::instead_of_panics("the audit", &layout.dir);
     let spec = layout.spec()?;
     let _lock = triad_consensus::lock(&layout.dir)?;
     let scratch =

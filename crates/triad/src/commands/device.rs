@@ -1,21 +1,17 @@
 //! `triad device`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use anyhow::{Context as _, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use anyhow::bail;
 use rand::RngExt as _;
-use serde::Deserialize;
 use serde_json::{Value, json};
-use triad_chain::{Wallet, contracts};
-use triad_statement::{DeviceId, SigningKey};
+use triad_chain::contracts;
+use triad_statement::DeviceId;
 
-use super::key::Kind;
-use super::{Done, Remote, block_on};
+use super::{Done, Remote, block_on, import};
 use crate::client::{Api, Rpc};
-use crate::node::layout::write_secret;
 use crate::signer::{account, read_device_key};
 
 #[derive(Debug, clap::Args)]
@@ -54,7 +50,7 @@ enum Command {
     },
     /// Register many from a CSV file, in batches, with a proof of possession each.
     #[command(
-        after_help = "Columns: `key` (PEM file) or `alg` (a key is made and written to --keys-dir);\noptional `owner`, `metadata`. An interrupted import can be run again.\n\nExample:\n  triad device import fleet.csv --keys-dir keys --from dev:0"
+        after_help = "Columns: `key` (PEM file) or `alg` (a key is made and written to --keys-dir);\noptional `owner`, `metadata`. All rows are checked before any is\nregistered. An interrupted import can be run again. Ids are listed in KEYS_DIR/devices.csv.\n\nExample:\n  triad device import fleet.csv --keys-dir keys --from dev:0"
     )]
     Import {
         file: PathBuf,
@@ -140,7 +136,7 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
             json!({"device_id": id.to_string(), "owner": owner})
         }
         Command::Import { file, keys_dir, batch } => {
-            return import(&rpc, &payer()?, &file, &keys_dir, batch as usize, args.json).await;
+            return import::run(&rpc, &payer()?, &file, &keys_dir, batch as usize, args.json).await;
         }
         Command::Suspend { id } => changed(send(contracts::suspend(id)).await?, id),
         Command::Activate { id } => changed(send(contracts::activate(id)).await?, id),
@@ -172,97 +168,4 @@ fn print(value: &Value, compact: bool) -> anyhow::Result<()> {
         _ => println!("{}", serde_json::to_string_pretty(value)?),
     }
     Ok(())
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Row {
-    #[serde(default)]
-    key: Option<PathBuf>,
-    #[serde(default)]
-    alg: Option<String>,
-    #[serde(default)]
-    owner: Option<Address>,
-    #[serde(default)]
-    metadata: Option<String>,
-}
-
-/// Registers all rows; keys that are made here are on disk before their registration is sent.
-async fn import(
-    rpc: &Rpc,
-    payer: &Wallet,
-    file: &Path,
-    keys_dir: &Path,
-    batch: usize,
-    as_json: bool,
-) -> anyhow::Result<()> {
-    let mut rows = Vec::new();
-    let mut reader =
-        csv::Reader::from_path(file).with_context(|| format!("cannot read {}", file.display()))?;
-    for (i, row) in reader.deserialize::<Row>().enumerate() {
-        rows.push(row.with_context(|| format!("{}: row {}", file.display(), i + 2))?);
-    }
-    std::fs::create_dir_all(keys_dir)?;
-    let chain_id = rpc.chain_id().await?;
-    let bar = if as_json { ProgressBar::hidden() } else { ProgressBar::new(rows.len() as u64) };
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} devices · {per_sec} · {eta} left")
-    {
-        bar.set_style(style);
-    }
-    let mut waiting = Vec::new();
-    for (n, chunk) in rows.chunks(batch).enumerate() {
-        let mut items = Vec::with_capacity(chunk.len());
-        for (i, row) in chunk.iter().enumerate() {
-            let key = row_key(row, keys_dir, n * batch + i)?;
-            let metadata = row.metadata.as_deref().filter(|m| !m.is_empty()).map_or(B256::ZERO, keccak256);
-            items.push(contracts::registration(
-                chain_id,
-                row.owner.unwrap_or(payer.address()),
-                &key,
-                metadata,
-            ));
-        }
-        let (to, input) = contracts::register(items);
-        waiting.push((rpc.post(payer, Some(to), input, U256::ZERO).await?, chunk.len()));
-        // A few batches in flight keep blocks full; more would only wait in the pool.
-        if waiting.len() >= 4 {
-            let (hash, devices) = waiting.remove(0);
-            rpc.wait(hash).await?;
-            bar.inc(devices as u64);
-        }
-    }
-    for (hash, devices) in waiting {
-        rpc.wait(hash).await?;
-        bar.inc(devices as u64);
-    }
-    bar.finish_and_clear();
-    let seconds = bar.elapsed().as_secs_f64();
-    if as_json {
-        println!("{}", json!({"devices": rows.len(), "seconds": seconds}));
-    } else {
-        println!(
-            "{} devices registered in {seconds:.1} s; keys made here are in {}",
-            rows.len(),
-            keys_dir.display()
-        );
-    }
-    Ok(())
-}
-
-fn row_key(row: &Row, keys_dir: &Path, index: usize) -> anyhow::Result<SigningKey> {
-    if let Some(path) = &row.key {
-        return read_device_key(path);
-    }
-    let path = keys_dir.join(format!("device-{index:06}.pem"));
-    // Made by an earlier, interrupted run.
-    if path.exists() {
-        return read_device_key(&path);
-    }
-    let kind = row.alg.as_deref().unwrap_or("ed25519");
-    let kind = <Kind as clap::ValueEnum>::from_str(kind, true).map_err(|_| {
-        anyhow::anyhow!("row {}: `alg` must be ed25519, p256 or secp256k1, not `{kind}`", index + 2)
-    })?;
-    let key = SigningKey::generate(kind.algorithm(), &mut rand::rng());
-    write_secret(&path, &key.to_secret_text())?;
-    Ok(key)
 }

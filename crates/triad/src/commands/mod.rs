@@ -4,12 +4,15 @@ pub mod audit;
 pub mod bench;
 pub mod demo;
 pub mod device;
+pub mod evm;
+pub mod import;
 pub mod init;
 pub mod key;
 pub mod model;
 pub mod node;
 pub mod publish;
 pub mod receipt;
+pub mod stopped;
 pub mod verify;
 
 use std::process::ExitCode;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::bail;
 use triad_ingest::{MqttConfig, TlsListener};
 
-use super::{Done, block_on, init};
+use super::{Done, block_on, init, stopped};
 use crate::config::{self, FileConfig};
 use crate::node::layout::{Layout, dev_wallets};
-use crate::node::{Node, NodeOptions};
+use crate::node::{DISK_RESERVE, Node, NodeOptions};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -49,6 +49,15 @@ pub struct Args {
     /// An idle chain makes an empty block this often [default: 5000].
     #[arg(long, env = "TRIAD_HEARTBEAT_MS", value_name = "MS")]
     heartbeat_ms: Option<u64>,
+    /// With less room on the disk than this the node only reads; with a quarter of it, it ends [default: 256].
+    #[arg(long, env = "TRIAD_DISK_RESERVE_MIB", value_name = "MIB")]
+    disk_reserve_mib: Option<u64>,
+    /// Blocks before the newest whose contract state is kept, for calls, proofs and traces at them [default: 128].
+    #[arg(long, env = "TRIAD_HISTORY", value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(1..))]
+    history: Option<u64>,
+    /// Keep the contract state of all blocks from now on.
+    #[arg(long, env = "TRIAD_ARCHIVE", conflicts_with = "history")]
+    archive: bool,
     /// Once it runs, print a JSON object with its addresses.
     #[arg(long)]
     json: bool,
@@ -92,16 +101,24 @@ pub fn run(args: Args) -> Done {
             ..MqttConfig::default()
         },
         heartbeat: Duration::from_millis(args.heartbeat_ms.or(file.heartbeat_ms).unwrap_or(5000).max(100)),
+        disk_reserve: args.disk_reserve_mib.or(file.disk_reserve_mib).map_or(DISK_RESERVE, |mib| mib << 20),
+        history: match args.archive || (args.history.is_none() && file.archive.unwrap_or(false)) {
+            true => triad_chain::ARCHIVE,
+            false => args.history.or(file.history).unwrap_or(triad_chain::HISTORY),
+        },
         verifiers: 2,
         dev_accounts: if args.dev { dev_wallets().iter().map(|w| w.address()).collect() } else { Vec::new() },
     };
     let (dev, json) = (args.dev, args.json);
+    let dir = options.layout.dir.clone();
+    stopped::instead_of_panics("the node", &dir);
     block_on(async move {
         let mut node = Node::start(options).await?;
         announce(&node, dev, json);
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
-            error = node.failed() => return Err(error),
+            // At once: an orderly stop would wait for what failed.
+            error = node.failed() => stopped::end(&dir, &format!("{error:#}")),
             _ = tokio::signal::ctrl_c() => {}
             _ = terminate.recv() => {}
         }

@@ -1,0 +1,131 @@
+//! What nobody sees from outside: the moment of a commit.
+
+#![allow(clippy::unwrap_used)] // A test may panic.
+
+use std::time::{Duration, Instant};
+
+use alloy_primitives::{B256, U256};
+use tokio::sync::oneshot;
+use triad_statement::{Algorithm, Sequence, SigningKey, StatementBuilder};
+
+use super::*;
+use crate::mempool::Answer;
+use crate::testing::{TestChain, certificate, genesis, wallet};
+use crate::{ChainSpec, contracts};
+
+/// Far more than a commit takes, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn key() -> SigningKey {
+    SigningKey::from_secret_bytes(Algorithm::EdDsa, &[1; 32]).unwrap()
+}
+
+/// A ledger that nobody drives, with the key registered.
+fn quiet(dir: &Path) -> Ledger {
+    let chain = TestChain::with_genesis(dir, genesis(Vec::new()));
+    let owner = wallet(1);
+    let chain_id = chain.reader.spec().genesis.chain_id;
+    let registration = contracts::registration(chain_id, owner.address(), &key(), B256::ZERO);
+    let (to, input) = contracts::register(vec![registration]);
+    chain.send(&owner, Some(to), input, U256::ZERO);
+    drop(chain);
+    // The verifying thread lets go of the store in its own time.
+    let since = Instant::now();
+    loop {
+        match Ledger::open(dir, ChainSpec::new(genesis(Vec::new())).unwrap()) {
+            Ok(ledger) => return ledger,
+            Err(ChainError::InUse(_)) if since.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn verified(number: u32, value: f64) -> Arc<Verified> {
+    let time = 1_700_000_100_000_000 + i64::from(number);
+    let key = key();
+    let statement = StatementBuilder::new(&key, Sequence::new(0, number));
+    let bytes = statement.number("level", Some("m"), value, Some(time)).sign();
+    let statement = triad_statement::Statement::parse(bytes).unwrap();
+    Arc::new(Verified { key: key.public().fingerprint(), statement, checked_at: 0 })
+}
+
+/// As a door's verified statement reaches the pool.
+fn offer(ledger: &Ledger, verified: &Arc<Verified>) -> oneshot::Receiver<Answer> {
+    let (waiter, answer) = oneshot::channel();
+    ledger.0.pool.add(vec![(verified.clone(), waiter)]);
+    answer
+}
+
+fn propose(ledger: &Ledger) -> Option<Block> {
+    let tip = ledger.0.tip.read().digest;
+    ledger.propose(&tip, 0, false).unwrap()
+}
+
+fn commit(ledger: &Ledger, block: &Block) {
+    ledger.finalize(&block.bytes, Some(&certificate(ledger.spec(), block))).unwrap();
+}
+
+/// If the tip moved first, a proposer in between would offer final statements again, find their numbers used, and call
+/// an honest device an equivocator. Whoever reads the tip holds the commit exactly between the two.
+#[test]
+fn a_commit_empties_the_pool_before_it_moves_the_tip() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = quiet(dir.path());
+    let statement = verified(0, 1.0);
+    let answer = offer(&ledger, &statement);
+    let block = propose(&ledger).unwrap();
+    let height = block.height();
+    let tip = ledger.0.tip.read();
+    assert_eq!(tip.checkpoint.height.0, height - 1);
+    let committing = {
+        let (ledger, block) = (ledger.clone(), block.clone());
+        std::thread::spawn(move || commit(&ledger, &block))
+    };
+    let since = Instant::now();
+    while ledger.0.pool.len().0 > 0 {
+        assert!(since.elapsed() < PATIENCE, "the commit waits for the tip with its statements still offered");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(ledger.0.store.tip().unwrap(), Some(height), "on disk before anybody is told");
+    assert!(ledger.0.pool.statements(&[], &ledger.spec().genesis.limits).is_empty());
+    drop(tip);
+    committing.join().unwrap();
+    assert_eq!(answer.blocking_recv().unwrap().unwrap().height, height);
+    assert!(propose(&ledger).is_none());
+}
+
+/// A statement that reaches the pool after it became final (sent twice, the first one final in between) is the very
+/// statement held. Only another one on its number is an equivocation.
+#[test]
+fn a_statement_offered_again_after_its_finality_is_acknowledged_and_not_accused() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = quiet(dir.path());
+    let statement = verified(7, 1.0);
+    let first = offer(&ledger, &statement);
+    commit(&ledger, &propose(&ledger).unwrap());
+    let first = first.blocking_recv().unwrap().unwrap();
+    assert!(!first.duplicate);
+
+    let again = offer(&ledger, &statement);
+    assert!(propose(&ledger).is_none(), "there is nothing new to say");
+    let again = again.blocking_recv().unwrap().unwrap();
+    assert_eq!((again.leaf, again.height, again.duplicate), (first.leaf, first.height, true));
+
+    let other = offer(&ledger, &verified(7, 2.0));
+    assert!(propose(&ledger).is_none());
+    assert_eq!(other.blocking_recv().unwrap().unwrap_err().code, "equivocation");
+
+    // The window moves on: the number is too old to be looked up in it, the index still knows.
+    let far = offer(&ledger, &verified(7 + 2000, 1.0));
+    commit(&ledger, &propose(&ledger).unwrap());
+    far.blocking_recv().unwrap().unwrap();
+    let late = offer(&ledger, &statement);
+    assert!(propose(&ledger).is_none());
+    assert_eq!(late.blocking_recv().unwrap().unwrap().leaf, first.leaf);
+    let stale = offer(&ledger, &verified(8, 1.0));
+    assert!(propose(&ledger).is_none());
+    assert_eq!(stale.blocking_recv().unwrap().unwrap_err().code, "too-old");
+    assert_eq!(ledger.0.pool.len().0, 0);
+}

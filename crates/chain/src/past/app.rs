@@ -1,0 +1,129 @@
+//! What the precompiles show after a past block.
+//!
+//! Nothing is written for this. The rows of the head say at which height they were set: one that was set at or before
+//! the block was in force there. Otherwise the read side has it: of the statements up to the block, a stream's latest
+//! reading is the one with the latest time, the first of them in the log; its latest verdict is the last one of the last
+//! block, up to this one, that judged it other than late.
+//!
+//! One case is told by a rule instead of from what was done: where several silence models of one stream spoke in one
+//! block and nothing else judged it there, the last of them is the one with the largest number.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use triad_evm::{AppView, LogAt};
+use triad_log::{Checkpoint, Verdict, VerdictKind};
+use triad_statement::StreamId;
+
+use crate::error::ChainError;
+use crate::execute::{contract_reading, contract_verdict};
+use crate::ledger::Inner;
+use crate::state::records::{Latest, LatestReading, LatestVerdict};
+
+pub(super) struct PastApp {
+    inner: Arc<Inner>,
+    log: LogAt,
+    /// Streams that were asked for: a call may ask many times.
+    known: Mutex<HashMap<StreamId, Latest>>,
+    /// The interface has no way to say that the store failed; whoever executes asks afterwards.
+    error: Mutex<Option<ChainError>>,
+}
+
+impl PastApp {
+    pub fn new(inner: Arc<Inner>, checkpoint: &Checkpoint) -> Self {
+        let log = LogAt { height: checkpoint.height.0, size: checkpoint.log_size, root: checkpoint.log_root };
+        PastApp { inner, log, known: Mutex::default(), error: Mutex::new(None) }
+    }
+
+    pub fn take_error(&self) -> Option<ChainError> {
+        self.error.lock().take()
+    }
+
+    fn note<T: Default>(&self, found: Result<T, ChainError>) -> T {
+        found.unwrap_or_else(|error| {
+            *self.error.lock() = Some(error);
+            T::default()
+        })
+    }
+
+    fn latest(&self, stream: &[u8; 32]) -> Latest {
+        let stream = StreamId(*stream);
+        if let Some(row) = self.known.lock().get(&stream) {
+            return row.clone();
+        }
+        let row = self.note(self.find(&stream));
+        self.known.lock().insert(stream, row.clone());
+        row
+    }
+
+    fn find(&self, stream: &StreamId) -> Result<Latest, ChainError> {
+        let state = &self.inner.store.state;
+        let (Some(known), Some(newest)) = (state.streams.get(stream)?, state.latest.get(stream)?) else {
+            return Ok(Latest::default());
+        };
+        let was = |height: u64| height <= self.log.height;
+        let reading = match newest.reading {
+            Some(reading) if !was(reading.height) => self.reading(known.number)?,
+            reading => reading,
+        };
+        let verdict = match newest.verdict {
+            Some(verdict) if !was(verdict.height) => self.verdict(stream, known.number)?,
+            verdict => verdict,
+        };
+        Ok(Latest { reading, verdict })
+    }
+
+    fn reading(&self, stream: u32) -> Result<Option<LatestReading>, ChainError> {
+        let store = &self.inner.store;
+        let Some(row) = self.inner.pending.latest_reading(store.index(), stream, self.log.size)? else {
+            return Ok(None);
+        };
+        let (height, _) = store
+            .height_of_leaf(row.leaf)?
+            .ok_or_else(|| ChainError::corrupt(format!("the block of leaf {} is missing", row.leaf)))?;
+        let (leaf, record, time_us, value) = (row.leaf, row.record, row.time_us, row.value);
+        Ok(Some(LatestReading { leaf, record, time_us, value, height }))
+    }
+
+    fn verdict(&self, stream: &StreamId, number: u32) -> Result<Option<LatestVerdict>, ChainError> {
+        let store = &self.inner.store;
+        let mut found = None;
+        self.inner.pending.blocks_with_verdicts(store.index(), number, self.log.height, |height| {
+            let verdicts = store.verdicts(height)?;
+            let judged = |v: &&Verdict| v.stream == *stream && v.kind != VerdictKind::Late;
+            found = verdicts.iter().filter(judged).max_by_key(|v| v.order()).map(|v| (height, v.clone()));
+            Ok(found.is_some())
+        })?;
+        let Some((height, verdict)) = found else { return Ok(None) };
+        // A verdict keeps its reading's time in milliseconds only; contracts see no more than that.
+        let time_us = i64::saturating_mul(verdict.time_ms, 1000);
+        Ok(Some(LatestVerdict {
+            leaf: verdict.leaf.0,
+            record: verdict.record,
+            model: verdict.model,
+            kind: verdict.kind,
+            score: verdict.score.ppm(),
+            time_us,
+            height,
+        }))
+    }
+}
+
+impl AppView for PastApp {
+    fn latest_reading(&self, stream: &[u8; 32]) -> Option<triad_evm::LatestReading> {
+        contract_reading(&self.latest(stream))
+    }
+
+    fn latest_verdict(&self, stream: &[u8; 32]) -> Option<triad_evm::LatestVerdict> {
+        contract_verdict(&self.latest(stream))
+    }
+
+    fn log_at(&self, height: Option<u64>) -> Option<LogAt> {
+        match height {
+            None => Some(self.log),
+            Some(h) if h > self.log.height => None,
+            Some(h) => self.note(self.inner.store.log_at(h)),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The door itself: its methods over HTTP and WebSocket.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::Address;
+use jsonrpsee::core::traits::IdProvider;
+use jsonrpsee::server::{
+    BatchRequestConfig, HttpBody, HttpRequest, HttpResponse, Methods, PingConfig, RandomIntegerIdProvider,
+    Server, ServerConfig, ServerHandle, TowerServiceBuilder, stop_channel,
+};
+use jsonrpsee::types::SubscriptionId;
+use tokio::sync::Semaphore;
+use tower::layer::util::{Identity, Stack};
+use tower::{Service, ServiceBuilder};
+use tower_http::cors::CorsLayer;
+use triad_chain::{Reader, Submitter};
+
+use crate::feed::Feed;
+use crate::filters::Filters;
+use crate::methods::{self, Context, MAX_SUBSCRIPTIONS};
+use crate::{RpcConfig, RpcError};
+
+/// Messages that wait for a client to read them; whoever makes more waits.
+const MESSAGE_BUFFER: u32 = 128;
+/// An idle WebSocket is asked for a sign of life this often, and cut when it gives none for [`SILENCE`].
+const PING: Duration = Duration::from_secs(25);
+const SILENCE: Duration = Duration::from_secs(60);
+
+type Builder = TowerServiceBuilder<Identity, Stack<CorsLayer, Identity>>;
+
+/// Subscription ids as Ethereum has them: quantities.
+#[derive(Debug)]
+struct HexIds;
+
+impl IdProvider for HexIds {
+    fn next_id(&self) -> SubscriptionId<'static> {
+        match RandomIntegerIdProvider.next_id() {
+            SubscriptionId::Num(id) => SubscriptionId::Str(format!("{id:#x}").into()),
+            text => text,
+        }
+    }
+}
+
+/// The door, open or not. Clones are one door.
+#[derive(Clone)]
+pub struct Rpc {
+    config: RpcConfig,
+    methods: Methods,
+}
+
+impl std::fmt::Debug for Rpc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rpc").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Rpc {
+    /// `accounts` are shown by `eth_accounts`; the node never signs for them. Must be called within a tokio runtime.
+    pub fn new(
+        config: RpcConfig,
+        reader: Reader,
+        submitter: Submitter,
+        accounts: Vec<Address>,
+    ) -> Result<Rpc, RpcError> {
+        let context = Context {
+            feed: Feed::start(&reader),
+            filters: Filters::default(),
+            subscriptions: Arc::new(Semaphore::new(MAX_SUBSCRIPTIONS)),
+            config: config.clone(),
+            reader,
+            submitter,
+            accounts,
+        };
+        let module = methods::module(context).map_err(|e| RpcError::Methods(e.to_string()))?;
+        Ok(Rpc { config, methods: module.into() })
+    }
+
+    fn limits(&self) -> ServerConfig {
+        let c = &self.config;
+        ServerConfig::builder()
+            .max_request_body_size(c.max_request)
+            .max_response_body_size(c.max_response)
+            .max_connections(c.max_connections)
+            .max_subscriptions_per_connection(c.max_subscriptions)
+            .set_batch_request_config(BatchRequestConfig::Limit(c.max_batch))
+            .set_message_buffer_capacity(MESSAGE_BUFFER)
+            .enable_ws_ping(PingConfig::new().ping_interval(PING).inactive_limit(SILENCE))
+            .set_id_provider(HexIds)
+            .build()
+    }
+
+    /// Listens on the configured address until the handle says stop.
+    pub async fn listen(&self) -> Result<(SocketAddr, ServerHandle), RpcError> {
+        let error = |source| RpcError::Bind { address: self.config.addr, source };
+        let server = Server::builder()
+            .set_config(self.limits())
+            .set_http_middleware(ServiceBuilder::new().layer(CorsLayer::permissive()))
+            .build(self.config.addr)
+            .await
+            .map_err(error)?;
+        let address = server.local_addr().map_err(error)?;
+        Ok((address, server.start(self.methods.clone())))
+    }
+
+    /// The door as a service for another server's route, with the same methods and limits. WebSockets in it end when the
+    /// handle says stop.
+    pub fn service(&self) -> (RpcService, ServerHandle) {
+        let (stop, handle) = stop_channel();
+        let builder = Server::builder()
+            .set_config(self.limits())
+            .set_http_middleware(ServiceBuilder::new().layer(CorsLayer::permissive()))
+            .to_service_builder();
+        (RpcService { builder, methods: self.methods.clone(), stop }, handle)
+    }
+}
+
+/// See [`Rpc::service`].
+#[derive(Clone)]
+pub struct RpcService {
+    builder: Builder,
+    methods: Methods,
+    stop: jsonrpsee::server::StopHandle,
+}
+
+impl std::fmt::Debug for RpcService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RpcService").finish_non_exhaustive()
+    }
+}
+
+impl RpcService {
+    /// Answers one request, or takes the connection over as a WebSocket.
+    pub fn handle(
+        &self,
+        request: HttpRequest,
+    ) -> impl Future<Output = Result<HttpResponse, Infallible>> + Send + use<> {
+        // A service of its own for each request: that is how connections are told apart.
+        let mut service = self.builder.clone().build(self.methods.clone(), self.stop.clone());
+        let answer = Service::<HttpRequest>::call(&mut service, request);
+        async move {
+            Ok(answer.await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "a JSON-RPC request could not be answered");
+                let mut response = HttpResponse::new(HttpBody::empty());
+                *response.status_mut() = jsonrpsee::server::http::response::internal_error().status();
+                response
+            }))
+        }
+    }
+}
