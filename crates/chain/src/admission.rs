@@ -154,13 +154,26 @@ pub(crate) fn readings(statement: &Statement, time_ms: u64) -> impl Iterator<Ite
     })
 }
 
-/// Times, units and the number of streams.
+/// How many runs of readings, successive ones of one stream, a statement has.
+pub(crate) fn runs(statement: &Statement) -> u64 {
+    let mut last = None;
+    let mut runs = 0;
+    for reading in statement.records().iter().filter(|r| matches!(r.value, Value::Number(_))) {
+        if last.replace(reading.stream) != Some(reading.stream) {
+            runs += 1;
+        }
+    }
+    runs
+}
+
+/// Times, units and the number of streams. Yields the number of the stream of each run of readings (successive ones of one
+/// stream), `None` for a stream that these readings open.
 pub(crate) fn check_readings(
     state: &impl Lookup,
     statement: &Statement,
     time_ms: u64,
     device_streams: u64,
-) -> Checked<()> {
+) -> Checked<Vec<Option<u32>>> {
     let latest = ((time_ms + MAX_AHEAD_MS) as i64).saturating_mul(1000);
     let mut new_streams: Vec<(&Reading, Option<&str>)> = Vec::new();
     for (i, reading) in statement.records().iter().enumerate() {
@@ -175,6 +188,7 @@ pub(crate) fn check_readings(
         }
     }
     let mut last: Option<&Reading> = None;
+    let mut runs = Vec::new();
     for resolved in readings(statement, time_ms) {
         let reading = resolved.reading;
         let unit = reading.unit.as_deref();
@@ -183,8 +197,12 @@ pub(crate) fn check_readings(
         }
         last = Some(reading);
         let known = match state.row::<Stream>(&reading.stream)? {
-            Some(stream) => Some(stream.unit),
+            Some(stream) => {
+                runs.push(Some(stream.number));
+                Some(stream.unit)
+            }
             None => {
+                runs.push(None);
                 let seen = new_streams.iter().find(|(r, _)| r.stream == reading.stream);
                 let known = seen.map(|(_, unit)| unit.map(Arc::from));
                 if known.is_none() {
@@ -214,5 +232,5 @@ pub(crate) fn check_readings(
             return Ok(Err(Refusal::new(RefusalClass::QuotaExceeded, "too-many-streams", why)));
         }
     }
-    Ok(Ok(()))
+    Ok(Ok(runs))
 }

@@ -85,6 +85,9 @@ pub struct Limits {
     pub block_statements: u64,
     /// Readings in a block, over all its statements.
     pub block_readings: u64,
+    /// Runs of readings in a block: successive readings of one stream in a statement. Each costs looking the stream and its
+    /// models up.
+    pub block_runs: u64,
     /// Gas of a block, firings included.
     pub block_gas: u64,
     /// The part of `block_gas` that firings may use.
@@ -103,6 +106,7 @@ impl Default for Limits {
             block_bytes: 1 << 20,
             block_statements: 8192,
             block_readings: 65_536,
+            block_runs: 8192,
             block_gas: 30_000_000,
             automation_gas: 10_000_000,
             device_statements: 4096,
@@ -269,6 +273,9 @@ fn check_limits(l: &Limits) -> Result<(), GenesisError> {
     }
     if l.block_readings < 1024 {
         return bad("block_readings must be at least 1024");
+    }
+    if l.block_runs < 1024 {
+        return bad("block_runs must be at least 1024");
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256};
@@ -53,6 +54,8 @@ pub(crate) struct Inner {
     pub store: Arc<Store>,
     pub pending: Pending,
     pub eth_blocks: RecentBlocks,
+    /// Height of the block that the store holds or is about to: the tip, or the one above it.
+    pub committing: AtomicU64,
     pub tip: RwLock<Tip>,
     /// Executed, not final.
     layers: Mutex<HashMap<[u8; 32], Arc<Executed>>>,
@@ -189,6 +192,7 @@ impl Ledger {
             store,
             pending,
             eth_blocks: RecentBlocks::new(RECENT_BLOCK_BYTES),
+            committing: AtomicU64::new(tip.checkpoint.height.0),
             tip: RwLock::new(tip),
             layers: Mutex::new(HashMap::new()),
             pool,
@@ -309,7 +313,11 @@ impl Ledger {
         let offered_txs = transactions.clone();
         let input = Input { proposer, time_ms, statements, transactions };
         let state = open.state(&self.0.store);
-        let executed = match execute(&self.0.rules, &open.parent, &state, input, Mode::Build) {
+        let executed = execute(&self.0.rules, &open.parent, &state, input, Mode::Build);
+        if self.is_past(&open) {
+            return Ok(None);
+        }
+        let executed = match executed {
             Ok(executed) => executed,
             Err(ExecError::Broken(error)) => return Err(error),
             Err(ExecError::Invalid(why)) => {
@@ -342,6 +350,12 @@ impl Ledger {
         Ok(Some(block))
     }
 
+    /// Whether a block above this parent became final in the meantime. The store then holds newer state than the parent's, so
+    /// whatever was found on it means nothing, and nobody needs it any more.
+    fn is_past(&self, open: &OpenParent) -> bool {
+        self.0.committing.load(Ordering::Acquire) > open.parent.checkpoint.height.0
+    }
+
     fn insert(&self, executed: Executed) {
         self.0.layers.lock().insert(executed.block.digest, Arc::new(executed));
     }
@@ -365,7 +379,11 @@ impl Ledger {
         let Some(open) = self.parent(&block.checkpoint.parent_digest) else {
             return Ok(Judgement::UnknownParent);
         };
-        match self.execute_block(&open, &block) {
+        let executed = self.execute_block(&open, &block);
+        if self.is_past(&open) {
+            return Ok(Judgement::UnknownParent);
+        }
+        match executed {
             Ok(executed) => {
                 self.insert(executed);
                 Ok(Judgement::Valid)
@@ -416,6 +434,7 @@ impl Ledger {
         let height = executed.block.height();
         let view = View { state: inner.store.state.clone(), layers: Vec::new() };
         let rows = crate::store::index_rows(&executed, &view)?;
+        inner.committing.store(height, Ordering::Release);
         inner.store.commit(&executed, certificate, &rows, &inner.pending, inner.sync)?;
         let settled = inner.pool.settled(&executed);
         let eth = Arc::new(EthBlock::of(&executed.evm));

@@ -32,6 +32,7 @@ pub mod testing;
 mod txpool;
 pub mod verifier;
 mod verify;
+mod waiting;
 mod wallet;
 
 pub use admission::{MAX_AHEAD_MS, Verified};

@@ -185,7 +185,7 @@ fn step(
         all.filter(|(model, since, _)| *since < height && only.is_none_or(|o| o == *model))
     {
         let key = (*stream, model);
-        let fresh = changed.models.get(&key).cloned().flatten();
+        let fresh = changed.models.remove(&key).flatten();
         let in_block = fresh.is_some();
         let stored = match fresh {
             Some(state) => Some(state),
@@ -196,9 +196,7 @@ fn step(
         }
         let mut state = match stored {
             None => State::new(spec),
-            Some(stored) => stored
-                .open(spec)
-                .ok_or_else(|| ChainError::corrupt("a model's stored state does not decode"))?,
+            Some(stored) => stored.take(spec)?,
         };
         apply(spec, &mut state);
         changed.models.insert(key, Some(ModelState::live(height, state)));

@@ -229,7 +229,7 @@ pub(crate) fn take(ledger: &Ledger, batch: Vec<Arrived>) {
             Err(error) => Some(Err(internal(&error))),
         };
         let settled = settled.or_else(|| match admission::check_readings(view, &statement, now, streams) {
-            Ok(Ok(())) => None,
+            Ok(Ok(_)) => None,
             Ok(Err(refusal)) => Some(Err(refusal)),
             Err(error) => Some(Err(internal(&error))),
         });

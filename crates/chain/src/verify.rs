@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use triad_evm::RecoveredTx;
 use triad_statement::{DeviceKey, Statement, verify_batch};
 
@@ -28,53 +29,82 @@ pub(crate) fn malformed(error: &triad_statement::StatementError) -> Refusal {
     Refusal::new(RefusalClass::Malformed, error.code(), error.to_string())
 }
 
-/// What was verified at this node's door is not verified again.
+/// Statements that one thread parses and verifies; fewer are not worth a thread.
+const LEAST_SHARE: usize = 256;
+
+/// What was verified at this node's door is not verified again; the rest, on all cores.
 pub(crate) fn body(
     open: &OpenParent,
     block: &Block,
     limits: &Limits,
     pool: &Mempool,
 ) -> Result<Items, ExecError> {
+    let raw = &block.body.statements;
+    if raw.len() as u64 > limits.block_statements {
+        return Err(BlockError::Limit("the number of statements").into());
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let share = raw.len().div_ceil(cores).max(LEAST_SHARE);
+    let statements = std::thread::scope(|scope| {
+        let mut shares = raw.chunks(share).enumerate();
+        let first = shares.next();
+        let others: Vec<_> =
+            shares.map(|(n, raw)| scope.spawn(move || statements(open, pool, n * share, raw))).collect();
+        let first = first.map_or_else(|| Ok(Vec::new()), |(_, raw)| statements(open, pool, 0, raw));
+        let others = others.into_iter().map(|thread| match thread.join() {
+            Ok(statements) => statements,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        std::iter::once(first).chain(others).collect::<Result<Vec<_>, _>>()
+    })?;
+    let transactions = block.body.transactions.iter().enumerate().map(|(index, raw)| {
+        let tx = triad_evm::recover(raw);
+        tx.map(Arc::new).map_err(|e| BlockError::Transaction { index, why: e.to_string() })
+    });
+    Ok(Items {
+        statements: statements.into_iter().flatten().collect(),
+        transactions: transactions.collect::<Result<_, _>>()?,
+    })
+}
+
+/// A share of a block's statements, of which the first has this index.
+fn statements(
+    open: &OpenParent,
+    pool: &Mempool,
+    first: usize,
+    raw: &[Bytes],
+) -> Result<Vec<Arc<Verified>>, ExecError> {
     let view = &open.parent.view;
     // The final block below the parent's layers.
     let checked_at = open.parent.checkpoint.height.0 - open.ancestors.len() as u64;
-    if block.body.statements.len() as u64 > limits.block_statements {
-        return Err(BlockError::Limit("the number of statements").into());
-    }
-    let mut slots: Vec<Option<Arc<Verified>>> = Vec::with_capacity(block.body.statements.len());
+    let mut slots: Vec<Option<Arc<Verified>>> = Vec::with_capacity(raw.len());
     let mut unknown: Vec<(usize, Statement, Arc<DeviceKey>)> = Vec::new();
-    for (index, bytes) in block.body.statements.iter().enumerate() {
-        let refuse = |why| BlockError::Statement { index, why };
+    for (slot, bytes) in raw.iter().enumerate() {
+        let refuse = |why| BlockError::Statement { index: first + slot, why };
         let statement = Statement::parse(bytes.clone()).map_err(|e| refuse(malformed(&e)))?;
         if statement.bytes() != bytes {
             let why =
                 Refusal::new(RefusalClass::Malformed, "not-stored-form", "it is not in its stored form");
             return Err(refuse(why).into());
         }
-        match pool.verified(&statement.id()).filter(|v| v.statement.bytes() == bytes) {
+        match pool.verified(&statement) {
             Some(known) => slots.push(Some(known)),
             None => {
                 let key = admission::signer_key(view, &statement)?.map_err(refuse)?;
-                unknown.push((index, statement, key));
+                unknown.push((slot, statement, key));
                 slots.push(None);
             }
         }
     }
     let items: Vec<(&Statement, &DeviceKey)> = unknown.iter().map(|(_, s, k)| (s, k.as_ref())).collect();
     let good = verify_batch(&items);
-    for ((index, statement, key), good) in unknown.into_iter().zip(good) {
+    for ((slot, statement, key), good) in unknown.into_iter().zip(good) {
         if !good {
-            return Err(BlockError::Statement { index, why: bad_signature(&statement) }.into());
+            let (index, why) = (first + slot, bad_signature(&statement));
+            return Err(BlockError::Statement { index, why }.into());
         }
         let key = key.fingerprint();
-        slots[index] = Some(Arc::new(Verified { statement, key, checked_at }));
+        slots[slot] = Some(Arc::new(Verified { statement, key, checked_at }));
     }
-    let transactions = block.body.transactions.iter().enumerate().map(|(index, raw)| {
-        let tx = triad_evm::recover(raw);
-        tx.map(Arc::new).map_err(|e| BlockError::Transaction { index, why: e.to_string() })
-    });
-    Ok(Items {
-        statements: slots.into_iter().flatten().collect(),
-        transactions: transactions.collect::<Result<_, _>>()?,
-    })
+    Ok(slots.into_iter().flatten().collect())
 }

@@ -1,6 +1,5 @@
 //! The first half of a block's execution: statements become leaves, readings are judged, automations are triggered.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_primitives::I256;
@@ -64,13 +63,13 @@ pub(crate) struct Stage<'a> {
     first_leaf: u64,
     by_device: Map<DeviceId, u64>,
     bytes: u64,
-    live: BTreeMap<ModelKey, State>,
+    runs: u64,
 }
 
 impl<'a> Stage<'a> {
     pub fn new(ctx: &'a Context<'a>, work: &'a mut Work, first_leaf: u64) -> Self {
-        let (out, live) = (Outcome::default(), BTreeMap::new());
-        Stage { ctx, work, out, first_leaf, by_device: Map::default(), bytes: 0, live }
+        let (out, by_device) = (Outcome::default(), Map::default());
+        Stage { ctx, work, out, first_leaf, by_device, bytes: 0, runs: 0 }
     }
 
     /// Silence is an event too: the detectors whose time has come speak before anything else does.
@@ -79,6 +78,7 @@ impl<'a> Stage<'a> {
             let (_, stream, model) = key;
             self.work.remove::<Deadline>(key);
             let Some(spec) = self.spec_of(&stream, model)? else { continue };
+            let own = self.work.tables.models.contains_key(&(stream, model));
             let Some(mut state) = self.model(&(stream, model), &spec)? else { continue };
             let before = state.deadline_ms(&spec);
             let spoken = match before {
@@ -88,8 +88,11 @@ impl<'a> Stage<'a> {
             if let Some(next) = state.deadline_ms(&spec) {
                 self.work.put((next, stream, model), Deadline);
             }
+            // A state that said nothing did not change.
+            if own || spoken.is_some() {
+                self.work.put((stream, model), ModelState::live(self.ctx.height, state));
+            }
             if let Some(judgement) = spoken {
-                self.live.insert((stream, model), state);
                 let Some(mut latest) = self.work.get::<Latest>(&stream)? else { continue };
                 let Some(reading) = latest.reading else { continue };
                 let judged = Judged { reading, model, judgement };
@@ -109,18 +112,14 @@ impl<'a> Stage<'a> {
         Ok(bindings.0.iter().find(|b| b.model == model).map(|b| b.spec.clone()))
     }
 
-    /// The state of a model, or `None` if it has none yet.
+    /// The state of a model, to be changed and put back, or `None` if it has none yet.
     fn model(&mut self, key: &ModelKey, spec: &Spec) -> Result<Option<State>, ChainError> {
-        if let Some(state) = self.live.remove(key) {
-            return Ok(Some(state));
-        }
-        match self.work.get::<ModelState>(key)? {
-            None => Ok(None),
-            Some(stored) => stored
-                .open(spec)
-                .map(Some)
-                .ok_or_else(|| ChainError::corrupt("a model's stored state does not decode")),
-        }
+        // This block's own is nobody else's yet.
+        let stored = match self.work.tables.models.remove(key) {
+            Some(own) => own,
+            None => self.work.base.get::<ModelState>(key)?,
+        };
+        stored.map(|stored| stored.take(spec)).transpose()
     }
 
     /// Takes a statement into the block, or says why not; a refused one leaves no trace.
@@ -129,9 +128,11 @@ impl<'a> Stage<'a> {
         let limits = &self.ctx.limits;
         let full = |code, what: &str| Ok(Err(Refusal::new(RefusalClass::QuotaExceeded, code, what)));
         let used = self.by_device.get(&statement.signer()).copied().unwrap_or(0);
+        let runs = admission::runs(statement);
         if self.out.accepted.len() as u64 >= limits.block_statements
             || self.bytes + statement.bytes().len() as u64 + 5 > limits.block_bytes
             || self.out.readings.len() as u64 + statement.records().len() as u64 > limits.block_readings
+            || self.runs + runs > limits.block_runs
         {
             return full(BLOCK_FULL, "the block is full");
         }
@@ -156,17 +157,20 @@ impl<'a> Stage<'a> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let streams = limits.device_streams;
-        if let Err(refusal) = admission::check_readings(self.work, statement, self.ctx.time_ms, streams)? {
-            return Ok(Err(refusal));
-        }
+        let streams = match admission::check_readings(self.work, statement, self.ctx.time_ms, streams)? {
+            Ok(streams) => streams,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
 
         window.0.accept(statement.sequence());
         self.work.put(statement.signer(), window);
         *self.by_device.entry(statement.signer()).or_default() += 1;
         self.bytes += statement.bytes().len() as u64 + 5;
+        self.runs += runs;
         let leaf = self.first_leaf + self.out.accepted.len() as u64;
         self.out.accepted.push(verified.clone());
         self.out.leaves.push(statement_leaf(verified, self.ctx.height, self.ctx.time_ms).hash());
+        let mut streams = streams.into_iter();
         let mut open: Option<OpenStream> = None;
         for resolved in admission::readings(statement, self.ctx.time_ms) {
             let mut stream = match open.take() {
@@ -175,7 +179,7 @@ impl<'a> Stage<'a> {
                     if let Some(other) = other {
                         self.close(other);
                     }
-                    self.open(statement.origin(), &resolved)?
+                    self.open(statement.origin(), &resolved, streams.next().flatten())?
                 }
             };
             self.reading(&mut stream, leaf, resolved)?;
@@ -187,12 +191,21 @@ impl<'a> Stage<'a> {
         Ok(Ok(()))
     }
 
-    /// Looks up, once for a run of readings, everything that they need.
-    fn open(&mut self, origin: DeviceId, r: &Resolved<'_>) -> Result<OpenStream, ChainError> {
+    /// Looks up, once for a run of readings, everything that they need. `number` is the stream's, if it has one.
+    fn open(
+        &mut self,
+        origin: DeviceId,
+        r: &Resolved<'_>,
+        number: Option<u32>,
+    ) -> Result<OpenStream, ChainError> {
         let id = r.reading.stream;
-        let number = match self.work.get::<Stream>(&id)? {
-            Some(known) => known.number,
-            None => self.open_stream(origin, r)?,
+        let number = match number {
+            Some(number) => number,
+            // A run before this one may have opened it.
+            None => match self.work.get::<Stream>(&id)? {
+                Some(known) => known.number,
+                None => self.open_stream(origin, r)?,
+            },
         };
         let mut models = Vec::new();
         for (model, spec) in self.models_of(&id)? {
@@ -229,7 +242,7 @@ impl<'a> Stage<'a> {
 
     fn close(&mut self, stream: OpenStream) {
         for (model, _, state) in stream.models {
-            self.live.insert((stream.id, model), state);
+            self.work.put((stream.id, model), ModelState::live(self.ctx.height, state));
         }
         self.work.put(stream.id, stream.latest);
     }
@@ -283,12 +296,9 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Writes the model states back and hands over what was gathered.
+    /// Hands over what was gathered.
     pub fn finish(self) -> Outcome {
-        let Stage { ctx, work, mut out, live, .. } = self;
-        for (key, state) in live {
-            work.put(key, ModelState::live(ctx.height, state));
-        }
+        let mut out = self.out;
         out.verdicts.sort_by_key(Verdict::order);
         out.triggers.sort_by_key(|t| (t.leaf, t.registration));
         out

@@ -111,15 +111,28 @@ enum Wanted {
 }
 
 fn write_table<R: Record>(changes: &Changes<R>, out: &mut Vec<u8>, wanted: Wanted) {
-    let mut rows: Vec<(&R::Key, &Option<R>)> = match wanted {
+    let rows: Vec<(&R::Key, &Option<R>)> = match wanted {
         Wanted::All => changes.iter().collect(),
         Wanted::NotDerived(block) => {
             changes.iter().filter(|(_, row)| row.as_ref().is_none_or(|row| !row.is_derived(block))).collect()
         }
     };
-    rows.sort_unstable_by_key(|(key, _)| *key);
-    let (mut name, mut value) = (Vec::new(), Vec::new());
-    for (key, row) in rows {
+    out.reserve(rows.len() * 96);
+    // The first bytes of keys, which order as their bytes do, nearly always decide, and lie here in one piece.
+    let mut name = Vec::new();
+    let mut rows: Vec<(u64, &R::Key, &Option<R>)> = rows
+        .into_iter()
+        .map(|(key, row)| {
+            name.clear();
+            R::write_key(key, &mut name);
+            name.resize(name.len().max(8), 0);
+            let first = name.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+            (first, key, row)
+        })
+        .collect();
+    rows.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1)));
+    let mut value = Vec::new();
+    for (_, key, row) in rows {
         name.clear();
         R::write_key(key, &mut name);
         let mut w = Writer(out);

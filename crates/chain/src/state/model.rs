@@ -9,6 +9,7 @@ use triad_statement::StreamId;
 use super::codec::{Reader, Writer};
 use super::records::TableId;
 use super::table::Record;
+use crate::error::ChainError;
 
 /// (stream, model id)
 pub(crate) type ModelKey = (StreamId, u64);
@@ -32,11 +33,12 @@ impl ModelState {
         ModelState { height, form: Form::Live(Arc::new(state)) }
     }
 
-    /// `None` when the stored form does not decode under `spec`.
-    pub fn open(&self, spec: &Spec) -> Option<State> {
-        match &self.form {
-            Form::Stored(bytes) => State::decode(spec, bytes).ok(),
-            Form::Live(state) => Some(State::clone(state)),
+    /// The state itself, copied if somebody else holds it too.
+    pub fn take(self, spec: &Spec) -> Result<State, ChainError> {
+        match self.form {
+            Form::Stored(bytes) => State::decode(spec, &bytes)
+                .map_err(|e| ChainError::corrupt(format!("a model's stored state does not decode: {e}"))),
+            Form::Live(state) => Ok(Arc::unwrap_or_clone(state)),
         }
     }
 }

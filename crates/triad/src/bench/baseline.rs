@@ -2,7 +2,8 @@
 //!
 //! Measured twice: as the library of these rules does it (`ed25519-zebra`, which takes keys as bytes), and as a node does, which
 //! holds its devices' keys decompressed. Parsing is not counted: each core parses a batch, then verifies it against the
-//! clock, so that all cores are busy all the time as they are in a node. The best of four sizes of batches is the baseline.
+//! clock, so that all cores are busy all the time as they are in a node. The best of four sizes of batches is the baseline; each
+//! case measures that one again right before and right after its full load and is compared with the mean of both.
 
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,32 @@ impl Baseline {
         let best = |rates: &[(usize, f64)]| rates.iter().map(|(_, rate)| *rate).fold(0.0, f64::max);
         let (library, node) = (best(&library_rates), best(&node_rates));
         Ok(Baseline { pack: pool.pack, library_rates, library, node_rates, node })
+    }
+}
+
+/// Both rates in signatures a second, measured beside a case: machines are not equally fast all the time.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Beside {
+    pub library: f64,
+    pub node: f64,
+}
+
+impl Beside {
+    /// With the batches that were best for `baseline`; takes `time` in all.
+    pub fn measure(baseline: &Baseline, fleet: &Fleet, pool: &Pool, time: Duration) -> anyhow::Result<Self> {
+        let all = 0..pool.statements.len();
+        let one = |rates: &[(usize, f64)], verifier| {
+            let best = rates.iter().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(BATCHES[0], |best| best.0);
+            rate(fleet, pool, all.clone(), best, time / 2, verifier)
+        };
+        let library = one(&baseline.library_rates, Verifier::Library)?;
+        Ok(Beside { library, node: one(&baseline.node_rates, Verifier::Node)? })
+    }
+
+    /// Halfway between two measurements.
+    pub fn between(self, other: Beside) -> Beside {
+        let mean = |a, b| (a + b) / 2.0;
+        Beside { library: mean(self.library, other.library), node: mean(self.node, other.node) }
     }
 }
 

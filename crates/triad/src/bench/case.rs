@@ -11,6 +11,7 @@ use serde::Serialize;
 use triad_chain::{DefaultModel, Reader, TxRequest, Wallet, contracts};
 use triad_models::{RangeSpec, Spec};
 
+use super::baseline::{Baseline, Beside};
 use super::fleet::{Fleet, Pool};
 use super::load::{Plan, Run, on_client_thread};
 use super::machine::{disk_bytes, resident_bytes};
@@ -68,6 +69,7 @@ pub struct Case<'a> {
     pub model: Model,
     pub fleet: &'a Fleet,
     pub pool: Arc<Pool>,
+    pub baseline: &'a Baseline,
     pub time: Duration,
     pub connections: usize,
 }
@@ -86,6 +88,8 @@ pub struct Outcome {
     pub refused: BTreeMap<String, u64>,
     pub statements_per_s: f64,
     pub readings_per_s: f64,
+    /// Bare verification right before and after the full load, the mean of both.
+    pub bare: Beside,
     pub full_ms_p50: f64,
     pub full_ms_p99: f64,
     pub light_ms_p50: f64,
@@ -125,8 +129,11 @@ pub fn run(case: &Case<'_>, dir: &Path) -> anyhow::Result<Outcome> {
 
     let light_time = (case.time / 4).min(Duration::from_secs(5));
     let mut light = load(case, &node, Plan { from: 0, time: light_time, pace: Some(LIGHT_PACE) })?;
+    let beside = || Beside::measure(case.baseline, case.fleet, &case.pool, case.time / 10);
+    let before = beside()?;
     let mut full = load(case, &node, Plan { from: light.next, time: case.time, pace: None })?;
     let resident = resident_bytes();
+    let bare = before.between(beside()?);
     runtime.block_on(node.stop())?;
     runtime.shutdown_timeout(Duration::from_secs(10));
 
@@ -148,6 +155,7 @@ pub fn run(case: &Case<'_>, dir: &Path) -> anyhow::Result<Outcome> {
         missing: acknowledged - kept_light - kept_full,
         statements_per_s: per_s,
         readings_per_s: per_s * case.pool.pack as f64,
+        bare,
         full_ms_p50: full.percentile(50),
         full_ms_p99: full.percentile(99),
         light_ms_p50: light.percentile(50),

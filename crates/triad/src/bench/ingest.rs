@@ -38,12 +38,6 @@ pub struct Report {
     pub cases: Vec<Outcome>,
 }
 
-impl Report {
-    pub fn baseline(&self, pack: usize) -> Option<&Baseline> {
-        self.baselines.iter().find(|b| b.pack == pack)
-    }
-}
-
 /// Runs all cases; `done` sees the report grow.
 pub fn run(options: &Options, mut done: impl FnMut(&Report)) -> anyhow::Result<Report> {
     std::fs::create_dir_all(&options.data_dir)?;
@@ -68,7 +62,7 @@ pub fn run(options: &Options, mut done: impl FnMut(&Report)) -> anyhow::Result<R
         let baseline = Baseline::measure(&fleet, &pool, time)?;
         let (library, node) = (baseline.library, baseline.node);
         eprintln!("baseline: {library:.0} signatures/s by the library, {node:.0} by the node's own code");
-        report.baselines.push(baseline);
+        report.baselines.push(baseline.clone());
         for model in &options.models {
             for door in &options.doors {
                 eprintln!("{door:?}, packs of {pack}, model {model:?}");
@@ -77,6 +71,7 @@ pub fn run(options: &Options, mut done: impl FnMut(&Report)) -> anyhow::Result<R
                     model: *model,
                     fleet: &fleet,
                     pool: pool.clone(),
+                    baseline: &baseline,
                     time,
                     connections: options.connections,
                 };

@@ -21,18 +21,18 @@ pub fn ingest(report: &Report) -> String {
             );
         }
     }
-    out += "\n| door | readings a statement | model | statements/s | readings/s | of bare ed25519-zebra | of the node's own | full load p50 / p99 ms \
+    out += "\n| door | readings a statement | model | bare ed25519-zebra /s | the node's own, bare /s | statements/s | readings/s | of bare ed25519-zebra | of the node's own | full load p50 / p99 ms \
             | light load p50 / p99 ms | disk B a reading | disk ÷ statement bytes | RSS MiB (pre-signed MiB) |\n";
-    out += "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
+    out += "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
     for c in &report.cases {
-        let baseline = report.baseline(c.pack);
-        let ratio = |of: Option<f64>| c.statements_per_s / of.unwrap_or(f64::INFINITY);
-        let (library, node) = (ratio(baseline.map(|b| b.library)), ratio(baseline.map(|b| b.node)));
+        let (library, node) = (c.statements_per_s / c.bare.library, c.statements_per_s / c.bare.node);
         out += &format!(
-            "| {:?} | {} | {:?} | {:.0} | {:.0} | {library:.2} | {node:.2} | {:.1} / {:.1} | {:.1} / {:.1} | {:.0} | {:.2} | {} ({}) |\n",
+            "| {:?} | {} | {:?} | {:.0} | {:.0} | {:.0} | {:.0} | {library:.2} | {node:.2} | {:.1} / {:.1} | {:.1} / {:.1} | {:.0} | {:.2} | {} ({}) |\n",
             c.door,
             c.pack,
             c.model,
+            c.bare.library,
+            c.bare.node,
             c.statements_per_s,
             c.readings_per_s,
             c.full_ms_p50,

@@ -21,10 +21,11 @@ use super::machine::{Machine, cores};
 use crate::commands::init::anomaly_model;
 use crate::node::layout::{self, Layout, NewChain, dev_wallets};
 
-/// Devices, and streams of each: as many as genesis lets one open. Together as many as a block has readings.
+/// Devices, and streams of each: as many as genesis lets one open.
 const DEVICES: usize = 256;
 const STREAMS: usize = 256;
-const SINGLES: usize = 8192;
+/// Readings of one statement.
+const PACK: usize = 256;
 /// Gas of a transaction that burns; two fill a block.
 const BURN_GAS: u64 = 15_000_000;
 const FIRING_GAS: u64 = 1_000_000;
@@ -215,16 +216,70 @@ fn stream(n: usize) -> String {
     format!("{n:02x}")
 }
 
-/// A pack of every device with a reading of each of its streams.
-fn packs(fleet: &Fleet, number: u32) -> Vec<Bytes> {
-    let pack = |key| {
-        let mut pack = StatementBuilder::new(key, Sequence::new(0, number));
-        for n in 0..STREAMS {
-            pack = pack.number(&stream(n), None, 20.0 + f64::from(number * 7 % 13) + n as f64, None);
-        }
-        pack.sign()
-    };
-    fleet.keys.iter().map(pack).collect()
+/// Statements with readings of many streams, or many readings of one.
+struct Maker<'a> {
+    fleet: &'a Fleet,
+    number: u32,
+}
+
+impl Maker<'_> {
+    fn next(&mut self) -> u32 {
+        self.number += 1;
+        self.number
+    }
+
+    /// A statement of each of the first devices, with a reading of each of its streams.
+    fn cold(&mut self, devices: usize) -> Vec<Bytes> {
+        let number = self.next();
+        let pack = |key| {
+            let mut pack = StatementBuilder::new(key, Sequence::new(0, number));
+            for n in 0..STREAMS {
+                pack = pack.number(&stream(n), None, 20.0 + f64::from(number * 7 % 13) + n as f64, None);
+            }
+            pack.sign()
+        };
+        self.fleet.keys.iter().take(devices).map(pack).collect()
+    }
+
+    /// Statements of one reading, each of another stream.
+    fn singles(&mut self, count: usize) -> Vec<Bytes> {
+        let keys = &self.fleet.keys;
+        let mut number = 0;
+        let single = |n: usize| {
+            let (device, at) = (n % keys.len(), n / keys.len());
+            if device == 0 {
+                number = self.number + 1 + at as u32;
+            }
+            let value = 20.0 + (at % 11) as f64;
+            StatementBuilder::new(&keys[device], Sequence::new(0, number))
+                .number(&stream(at), None, value, None)
+                .sign()
+        };
+        let statements = (0..count).map(single).collect();
+        self.number += count.div_ceil(keys.len()) as u32;
+        statements
+    }
+
+    /// Statements of many readings of one stream, a millisecond apart in the last half minute.
+    fn warm(&mut self, count: usize) -> Vec<Bytes> {
+        let keys = &self.fleet.keys;
+        let now_us = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_micros() as i64);
+        let number = self.number;
+        let warm = |n: usize| {
+            let (device, at) = (n % keys.len(), n / keys.len());
+            let mut pack = StatementBuilder::new(&keys[device], Sequence::new(0, number + 1 + at as u32));
+            for n in 0..PACK {
+                let time = now_us + (at * PACK + n) as i64 * 1000;
+                pack = pack.number(&stream(0), None, 20.0 + (n % 11) as f64, Some(time));
+            }
+            pack.sign()
+        };
+        let statements = (0..count).map(warm).collect();
+        self.number += count.div_ceil(keys.len()) as u32;
+        statements
+    }
 }
 
 pub fn run(options: &Options) -> anyhow::Result<Report> {
@@ -246,26 +301,23 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     pair.drain()?;
     ensure!(registered(&pair.reader, &fleet)?, "the devices are not registered");
 
+    let mut maker = Maker { fleet: &fleet, number: 0 };
     for round in 1..=options.history {
         eprint!("\rhistory {round} of {}", options.history);
-        pair.submit(packs(&fleet, round as u32))?;
+        pair.submit(maker.cold(fleet.keys.len()))?;
         pair.drain()?;
     }
     eprintln!();
 
+    let limits = pair.reader.spec().genesis.limits.clone();
+    let (runs, readings) = (limits.block_runs as usize, limits.block_readings as usize);
     let mut shapes = Vec::new();
-    let singles: Vec<Bytes> = (0..part(SINGLES))
-        .map(|n| {
-            let (device, at) = (n % fleet.keys.len(), n / fleet.keys.len());
-            let sequence = Sequence::new(0, 1000 + at as u32);
-            let value = 20.0 + (at % 11) as f64;
-            StatementBuilder::new(&fleet.keys[device], sequence).number(&stream(at), None, value, None).sign()
-        })
-        .collect();
-    pair.submit(singles)?;
+    pair.submit(maker.singles(part(limits.block_statements as usize)))?;
     shapes.push(pair.measure("single statements on cold streams", budget_ms)?);
-    pair.submit(packs(&fleet, 1500))?;
-    shapes.push(pair.measure("readings on cold streams", budget_ms)?);
+    pair.submit(maker.cold(part(runs / STREAMS)))?;
+    shapes.push(pair.measure("packs of readings on cold streams", budget_ms)?);
+    pair.submit(maker.warm(part(readings / PACK)))?;
+    shapes.push(pair.measure("packs of readings of one stream", budget_ms)?);
     for (name, code) in
         [("gas: arithmetic", LOOP), ("gas: new storage", STORE), ("gas: cold storage reads", READ)]
     {
@@ -293,12 +345,19 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     }
     pair.drain()?;
     let targets = [pair.deploy(STORE)?, pair.deploy(STORE)?];
-    pair.submit(packs(&fleet, 1501))?;
+    // Five eighths of the bytes for singles, which cost most a byte, the rest of the runs on cold streams, the rest of the
+    // readings in long runs.
+    let singles = (limits.block_bytes as usize * 5 / 8 / 125).min(runs);
+    let cold = (runs - singles) / STREAMS;
+    let mut mixed = maker.singles(part(singles));
+    mixed.extend(maker.cold(part(cold)));
+    mixed.extend(maker.warm(part((readings - singles - cold * STREAMS) / PACK)));
+    pair.submit(mixed)?;
     for target in targets {
         // Two thirds of the block: the rest is the automations'.
         pair.post((target, Vec::new()), BURN_GAS * 2 / 3, U256::ZERO)?;
     }
-    shapes.push(pair.measure("readings, firings and new storage", budget_ms)?);
+    shapes.push(pair.measure("singles, packs, firings and new storage", budget_ms)?);
     let pass = shapes.iter().all(|s| s.of_budget <= 1.0);
     let (percent, history) = (options.percent, options.history);
     Ok(Report { machine, percent, history, budget_ms, solo_budget_ms, shapes, pass })

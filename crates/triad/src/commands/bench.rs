@@ -34,7 +34,7 @@ pub struct IngestArgs {
     #[arg(long, value_delimiter = ',', default_value = "none,range,anomaly")]
     model: Vec<Model>,
     /// Connections of the MQTT client, each with 1,024 statements in flight.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
     connections: u32,
     /// Where the chains are made, and removed again.
     #[arg(long, default_value = ".", value_name = "DIR")]

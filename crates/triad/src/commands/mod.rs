@@ -29,9 +29,21 @@ pub fn block_on<T>(future: impl std::future::Future<Output = anyhow::Result<T>>)
 #[derive(Debug, Clone, clap::Args)]
 pub struct Remote {
     /// The node's HTTP API.
-    #[arg(long, env = "TRIAD_API", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "TRIAD_API",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL"
+    )]
     pub api: String,
     /// The node's Ethereum JSON-RPC.
-    #[arg(long, env = "TRIAD_RPC", default_value = "http://127.0.0.1:8545", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "TRIAD_RPC",
+        default_value = "http://127.0.0.1:8545",
+        value_name = "URL"
+    )]
     pub rpc: String,
 }
