@@ -1,5 +1,6 @@
 //! `triad`: signed readings, judged by consensus, acted on by contracts, provable offline.
 
+mod account;
 mod bench;
 mod client;
 mod commands;
@@ -59,6 +60,8 @@ enum Command {
     Verify(commands::verify::Args),
     /// Re-execute a stored chain and reproduce every root and verdict.
     Audit(commands::audit::Args),
+    /// Accounts: create and import, hold and send, sign.
+    Wallet(commands::wallet::Args),
     /// Measure this program on this machine.
     #[command(subcommand)]
     Bench(commands::bench::Command),
@@ -85,6 +88,7 @@ fn main() -> std::process::ExitCode {
         Command::Receipt(command) => commands::receipt::run(command),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Audit(args) => commands::audit::run(&args),
+        Command::Wallet(args) => commands::wallet::run(args),
         Command::Bench(command) => commands::bench::run(command),
     };
     match done {

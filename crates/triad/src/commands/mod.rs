@@ -11,6 +11,7 @@ pub mod node;
 pub mod publish;
 pub mod receipt;
 pub mod verify;
+pub mod wallet;
 
 use std::process::ExitCode;
 
