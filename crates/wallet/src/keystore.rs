@@ -66,17 +66,17 @@ pub struct Keystore {
 struct Crypto {
     cipher: String,
     cipherparams: CipherParams,
-    #[serde(with = "hex::serde")]
+    #[serde(with = "hexadecimal")]
     ciphertext: Vec<u8>,
     kdf: String,
     kdfparams: KdfParams,
-    #[serde(with = "hex::serde")]
+    #[serde(with = "hexadecimal")]
     mac: [u8; 32],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct CipherParams {
-    #[serde(with = "hex::serde")]
+    #[serde(with = "hexadecimal")]
     iv: Vec<u8>,
 }
 
@@ -88,14 +88,14 @@ enum KdfParams {
         n: u64,
         p: u32,
         r: u32,
-        #[serde(with = "hex::serde")]
+        #[serde(with = "hexadecimal")]
         salt: Vec<u8>,
     },
     Pbkdf2 {
         c: u32,
         dklen: u64,
         prf: String,
-        #[serde(with = "hex::serde")]
+        #[serde(with = "hexadecimal")]
         salt: Vec<u8>,
     },
 }
@@ -232,4 +232,19 @@ fn uuid(mut random: [u8; 16]) -> String {
     random[8] = random[8] & 0x3f | 0x80;
     let text = hex::encode(random);
     [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]].join("-")
+}
+
+/// Bytes as hex digits, without 0x.
+mod hexadecimal {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub fn serialize<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(deserializer: D) -> Result<T, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = hex::decode(text).map_err(D::Error::custom)?;
+        T::try_from(bytes).map_err(|_| D::Error::custom("another number of bytes was expected"))
+    }
 }
