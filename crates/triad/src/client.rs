@@ -84,6 +84,11 @@ impl Rpc {
         Ok(U256::from_str_radix(text.trim_start_matches("0x"), 16)?)
     }
 
+    /// In wei.
+    pub async fn balance(&self, account: Address) -> anyhow::Result<U256> {
+        self.quantity("eth_getBalance", json!([account, "latest"])).await
+    }
+
     pub async fn chain_id(&self) -> anyhow::Result<u64> {
         Ok(self.quantity("eth_chainId", json!([])).await?.saturating_to())
     }
