@@ -74,6 +74,68 @@ pub struct Fees {
     pub base_fee: u64,
     /// Gas charged for one evaluation of an automation's condition.
     pub evaluation_gas: u64,
+    /// Who receives the base fee that transactions pay; absent: nobody, it is burnt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_fee_to: Option<BaseFeeTo>,
+}
+
+/// Where the base fee goes: `"burn"`, `"proposer"`, or an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum BaseFeeTo {
+    /// To nobody, as on Ethereum.
+    Burn,
+    /// To the fee recipient of the validator that proposed the block, who receives the tips in any case.
+    Proposer,
+    Account(Address),
+}
+
+impl std::str::FromStr for BaseFeeTo {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<BaseFeeTo, String> {
+        match text {
+            "burn" => Ok(BaseFeeTo::Burn),
+            "proposer" => Ok(BaseFeeTo::Proposer),
+            // The zero address would be another way to write `burn`, and coins that nobody can count as gone.
+            _ => match text.strip_prefix("0x").and_then(|_| text.parse::<Address>().ok()) {
+                Some(address) if !address.is_zero() => Ok(BaseFeeTo::Account(address)),
+                _ => Err(format!(
+                    "base_fee_to is `{text}`; it must be `burn`, `proposer` or an address other than zero"
+                )),
+            },
+        }
+    }
+}
+
+impl TryFrom<String> for BaseFeeTo {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<BaseFeeTo, String> {
+        text.parse()
+    }
+}
+
+impl From<BaseFeeTo> for String {
+    fn from(to: BaseFeeTo) -> String {
+        match to {
+            BaseFeeTo::Burn => "burn".into(),
+            BaseFeeTo::Proposer => "proposer".into(),
+            // As all addresses of a genesis: lower case.
+            BaseFeeTo::Account(address) => format!("{address:#x}"),
+        }
+    }
+}
+
+impl Fees {
+    /// Who receives the base fees of a block whose tips go to `proposer`; `None`: they are burnt.
+    pub(crate) fn base_fee_recipient(&self, proposer: Address) -> Option<Address> {
+        match self.base_fee_to {
+            None | Some(BaseFeeTo::Burn) => None,
+            Some(BaseFeeTo::Proposer) => Some(proposer),
+            Some(BaseFeeTo::Account(address)) => Some(address),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

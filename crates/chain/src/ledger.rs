@@ -313,12 +313,16 @@ impl Ledger {
         let offered_txs = transactions.clone();
         let input = Input { proposer, time_ms, statements, transactions };
         let state = open.state(&self.0.store);
+        let started = std::time::Instant::now();
         let executed = execute(&self.0.rules, &open.parent, &state, input, Mode::Build);
         if self.is_past(&open) {
             return Ok(None);
         }
         let executed = match executed {
-            Ok(executed) => executed,
+            Ok(executed) => {
+                self.0.metrics.executed(&executed, started.elapsed());
+                executed
+            }
             Err(ExecError::Broken(error)) => return Err(error),
             Err(ExecError::Invalid(why)) => {
                 return Err(ChainError::Block { height: open.parent.checkpoint.height.0 + 1, why });
@@ -397,7 +401,10 @@ impl Ledger {
         let limits = &self.0.rules.spec.genesis.limits;
         let body = crate::verify::body(open, block, limits, &self.0.pool)?;
         let state = open.state(&self.0.store);
-        check(&self.0.rules, &open.parent, &state, block, body.statements, body.transactions)
+        let started = std::time::Instant::now();
+        let executed = check(&self.0.rules, &open.parent, &state, block, body.statements, body.transactions)?;
+        self.0.metrics.executed(&executed, started.elapsed());
+        Ok(executed)
     }
 
     /// Commits a final block. Idempotent: a block delivered again changes nothing.

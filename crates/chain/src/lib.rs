@@ -43,8 +43,8 @@ pub use events::Committed;
 pub use execute::SYSTEM_CONTRACTS;
 pub use gate::Gate;
 pub use genesis::{
-    ChainSpec, DefaultModel, FIRST_REGISTRY_MODEL, Fees, FundedAccount, GENESIS_VERSION, Genesis, Limits,
-    Rule, Validator,
+    BaseFeeTo, ChainSpec, DefaultModel, FIRST_REGISTRY_MODEL, Fees, FundedAccount, GENESIS_VERSION, Genesis,
+    Limits, Rule, Validator,
 };
 pub use ledger::{HISTORY, Judgement, Ledger, MAX_CLOCK_AHEAD_MS, clock_ms};
 pub use mempool::{Accepted, Answer, Waiter};

@@ -23,6 +23,8 @@ use crate::waiting::{Entry, Waiting};
 
 /// Hashes of pending transactions that a slow watcher may lag behind before it misses some.
 const PENDING_BUFFER: usize = 16_384;
+/// The same of messages about transactions that left; each is of one addition or block.
+const GONE_BUFFER: usize = 1_024;
 /// The least gas that a transaction uses.
 const LEAST_GAS: u64 = 21_000;
 
@@ -46,12 +48,16 @@ pub(crate) struct Mempool {
     txs: Mutex<TxPool>,
     /// Hashes of transactions that became pending.
     pending: broadcast::Sender<B256>,
+    /// Hashes of transactions that left.
+    gone: broadcast::Sender<Arc<[B256]>>,
 }
 
-/// Statements that a committed block settled, with whoever waits for them.
+/// Statements that a committed block settled, with whoever waits for them, and transactions that left with it.
 pub(crate) struct Settled {
     height: u64,
     done: Vec<(u64, Entry)>,
+    gone: Vec<B256>,
+    watchers: broadcast::Sender<Arc<[B256]>>,
 }
 
 impl Settled {
@@ -63,6 +69,14 @@ impl Settled {
             let accepted = Accepted { leaf, height: self.height, signer, statement_id, duplicate: false };
             entry.answer(&Ok(accepted));
         }
+        tell(&self.watchers, self.gone);
+    }
+}
+
+fn tell(watchers: &broadcast::Sender<Arc<[B256]>>, gone: Vec<B256>) {
+    if !gone.is_empty() {
+        // Nobody watching is fine.
+        let _ = watchers.send(gone.into());
     }
 }
 
@@ -73,6 +87,7 @@ impl Mempool {
             room: Condvar::new(),
             txs: Mutex::new(TxPool::new(genesis.fees.base_fee, Bounds::default())),
             pending: broadcast::channel(PENDING_BUFFER).0,
+            gone: broadcast::channel(GONE_BUFFER).0,
         }
     }
 
@@ -160,7 +175,9 @@ impl Mempool {
                 TxError::NonceTooHigh { .. } | TxError::BlockGas { .. } | TxError::State(_) => {}
             }
         }
+        let gone = txs.take_gone();
         drop(txs);
+        tell(&self.gone, gone);
         for (entry, refusal) in done {
             let settled = settle(&entry.verified, refusal);
             entry.answer(&settled);
@@ -185,14 +202,20 @@ impl Mempool {
             txs.refresh(&address, account.nonce, account.balance);
         }
         txs.expire(Instant::now());
+        let gone = txs.take_gone();
         drop(txs);
-        Settled { height: executed.block.height(), done }
+        Settled { height: executed.block.height(), done, gone, watchers: self.gone.clone() }
     }
 
     /// Adds a transaction that is acceptable by itself; `state` is its sender's in the final state. Says whether a block
     /// may take it now.
     pub fn add_transaction(&self, tx: RecoveredTx, state: SenderState) -> Result<bool, TxRefusal> {
-        let added = self.txs.lock().add(tx, state, Instant::now())?;
+        let mut txs = self.txs.lock();
+        let added = txs.add(tx, state, Instant::now());
+        let gone = txs.take_gone();
+        drop(txs);
+        tell(&self.gone, gone);
+        let added = added?;
         for hash in &added.pending {
             // Nobody watching is fine.
             let _ = self.pending.send(*hash);
@@ -203,6 +226,11 @@ impl Mempool {
     /// Hashes of transactions as they become pending.
     pub fn watch_pending(&self) -> broadcast::Receiver<B256> {
         self.pending.subscribe()
+    }
+
+    /// Hashes of transactions as they leave: mined (after the commit), replaced, pushed out, or no longer payable.
+    pub fn watch_gone(&self) -> broadcast::Receiver<Arc<[B256]>> {
+        self.gone.subscribe()
     }
 
     pub fn txs(&self) -> MutexGuard<'_, TxPool> {

@@ -40,6 +40,8 @@ pub(crate) struct Metrics {
     pub verified_apart: Counter,
     pub commit_seconds: Histogram,
     pub verify_seconds: Counter<f64, AtomicU64>,
+    pub execute_seconds: Counter<f64, AtomicU64>,
+    pub state_root_seconds: Counter<f64, AtomicU64>,
 }
 
 impl Default for Metrics {
@@ -61,6 +63,8 @@ impl Default for Metrics {
             verified_apart: Counter::default(),
             commit_seconds: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
             verify_seconds: Counter::default(),
+            execute_seconds: Counter::default(),
+            state_root_seconds: Counter::default(),
         }
     }
 }
@@ -81,6 +85,12 @@ impl Metrics {
         self.paused.inc_by(executed.firings.paused);
         self.height.set(executed.block.height() as i64);
         self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A block was executed: to build it, or to check it.
+    pub fn executed(&self, executed: &Executed, took: Duration) {
+        self.execute_seconds.inc_by(took.as_secs_f64());
+        self.state_root_seconds.inc_by(executed.evm.state_root_time.as_secs_f64());
     }
 
     pub fn refuse(&self, code: &'static str) {
@@ -120,6 +130,16 @@ impl Metrics {
             "verify_seconds",
             "Time spent verifying signatures at the doors",
             self.verify_seconds.clone(),
+        );
+        r.register(
+            "execute_seconds",
+            "Time spent executing blocks, to build or to check them",
+            self.execute_seconds.clone(),
+        );
+        r.register(
+            "state_root_seconds",
+            "Of execute_seconds, what the Ethereum state root took",
+            self.state_root_seconds.clone(),
         );
     }
 }

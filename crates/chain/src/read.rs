@@ -371,6 +371,11 @@ impl Reader {
         self.ledger.0.pool.watch_pending()
     }
 
+    /// Hashes of transactions as they leave those that wait, for whatever reason. When a block took one, its receipt is there.
+    pub fn watch_gone_transactions(&self) -> tokio::sync::broadcast::Receiver<Arc<[B256]>> {
+        self.ledger.0.pool.watch_gone()
+    }
+
     /// How many transactions wait that a block may take, and how many behind a gap in their sender's nonces.
     pub fn waiting_transactions(&self) -> (usize, usize) {
         self.ledger.0.pool.txs().counts()

@@ -51,7 +51,9 @@ pub(crate) fn genesis_block(spec: &ChainSpec) -> Result<(Block, EvmBlock), Chain
     let base = Overlay::new(vec![Arc::new(changes.clone())], &EmptyState);
     let mut evm = Executor::new(&base, Arc::new(EmptyApp), context);
     let open = genesis.open_registration != 0;
-    let recipient = spec.fee_recipient(0).unwrap_or_default();
+    // What automations pay is kept by their contract for one account.
+    let first = spec.fee_recipient(0).unwrap_or_default();
+    let recipient = genesis.fees.base_fee_recipient(first).unwrap_or(first);
     let deposit = U256::from(MIN_DEPOSIT_GAS) * U256::from(genesis.fees.base_fee);
     let calls = [
         (

@@ -106,27 +106,31 @@ impl Submitter {
 
     /// Checks a raw transaction against the final state and queues it.
     pub fn transaction(&self, raw: &[u8]) -> Result<B256, TxRefusal> {
+        self.add_transaction(raw, false)
+    }
+
+    /// The same, but refuses a transaction that would have to wait for others of its sender.
+    pub fn ready_transaction(&self, raw: &[u8]) -> Result<B256, TxRefusal> {
+        self.add_transaction(raw, true)
+    }
+
+    fn add_transaction(&self, raw: &[u8], ready: bool) -> Result<B256, TxRefusal> {
         if let Some(why) = self.gate.why() {
             return Err(TxRefusal::Unavailable(why));
         }
         let tx = triad_evm::recover(raw)?;
         let hash = *tx.tx_hash();
         let state = self.acceptable(&tx)?;
+        if ready {
+            let next = self.ledger.0.pool.txs().pending_nonce(&tx.signer(), state.nonce);
+            if tx.nonce() > next {
+                return Err(TxRefusal::NonceGap { next, found: tx.nonce() });
+            }
+        }
         if self.ledger.0.pool.add_transaction(tx, state)? {
             self.ledger.0.work.notify_one();
         }
         Ok(hash)
-    }
-
-    /// The same, but refuses a transaction that would have to wait for others of its sender.
-    pub fn ready_transaction(&self, raw: &[u8]) -> Result<B256, TxRefusal> {
-        let tx = triad_evm::recover(raw)?;
-        let state = self.acceptable(&tx)?;
-        let next = self.ledger.0.pool.txs().pending_nonce(&tx.signer(), state.nonce);
-        if tx.nonce() > next {
-            return Err(TxRefusal::NonceGap { next, found: tx.nonce() });
-        }
-        self.transaction(raw)
     }
 
     /// Whether a transaction can stand in a block at all; its sender's state if so.

@@ -44,7 +44,7 @@ pub fn genesis(default_models: Vec<DefaultModel>) -> Genesis {
         }],
         registrars: vec![wallet(0).address()],
         open_registration: 1,
-        fees: Fees { base_fee: 1_000_000_000, evaluation_gas: 2_000 },
+        fees: Fees { base_fee: 1_000_000_000, evaluation_gas: 2_000, base_fee_to: None },
         limits: Limits::default(),
         default_models,
         accounts: (0..8)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use alloy_primitives::keccak256;
 use bytes::Bytes;
 use triad_evm::RecoveredTx;
 use triad_statement::{DeviceKey, Statement, verify_batch};
@@ -13,6 +14,9 @@ use crate::execute::ExecError;
 use crate::genesis::Limits;
 use crate::ledger::OpenParent;
 use crate::mempool::Mempool;
+
+/// From twice as many unknown transactions on, their senders are recovered on several cores.
+const PARALLEL: usize = 32;
 
 /// A block's items, parsed and with good signatures.
 pub(crate) struct Items {
@@ -57,13 +61,9 @@ pub(crate) fn body(
         });
         std::iter::once(first).chain(others).collect::<Result<Vec<_>, _>>()
     })?;
-    let transactions = block.body.transactions.iter().enumerate().map(|(index, raw)| {
-        let tx = triad_evm::recover(raw);
-        tx.map(Arc::new).map_err(|e| BlockError::Transaction { index, why: e.to_string() })
-    });
     Ok(Items {
         statements: statements.into_iter().flatten().collect(),
-        transactions: transactions.collect::<Result<_, _>>()?,
+        transactions: transactions(&block.body.transactions, pool)?,
     })
 }
 
@@ -105,6 +105,37 @@ fn statements(
         }
         let key = key.fingerprint();
         slots[slot] = Some(Arc::new(Verified { statement, key, checked_at }));
+    }
+    Ok(slots.into_iter().flatten().collect())
+}
+
+/// What waits at this node was recovered at its door; the rest is recovered here, on all cores if there is much of it.
+fn transactions(raw: &[Bytes], pool: &Mempool) -> Result<Vec<Arc<RecoveredTx>>, BlockError> {
+    let known = |raw: &Bytes| pool.txs().get(&keccak256(raw));
+    let mut slots: Vec<Option<Arc<RecoveredTx>>> = raw.iter().map(known).collect();
+    let recover = |index: usize| match triad_evm::recover(&raw[index]) {
+        Ok(tx) => Ok((index, Arc::new(tx))),
+        Err(error) => Err(BlockError::Transaction { index, why: error.to_string() }),
+    };
+    let unknown: Vec<usize> = (0..raw.len()).filter(|index| slots[*index].is_none()).collect();
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(unknown.len() / PARALLEL);
+    let mut recovered = Vec::with_capacity(unknown.len());
+    if threads < 2 {
+        recovered.extend(unknown.iter().map(|index| recover(*index)));
+    } else {
+        std::thread::scope(|scope| {
+            let part = |part: &[usize]| part.iter().map(|index| recover(*index)).collect::<Vec<_>>();
+            let parts = unknown.chunks(unknown.len().div_ceil(threads));
+            let running: Vec<_> = parts.map(|indices| scope.spawn(move || part(indices))).collect();
+            for done in running {
+                // In order of index, so that all validators name the same bad one.
+                recovered.extend(done.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+        });
+    }
+    for tx in recovered {
+        let (index, tx) = tx?;
+        slots[index] = Some(tx);
     }
     Ok(slots.into_iter().flatten().collect())
 }

@@ -59,6 +59,8 @@ pub struct BlockContext {
     pub gas_limit: u64,
     /// Wei per gas, fixed by genesis: it never adjusts.
     pub base_fee: u64,
+    /// Who receives what the block's transactions pay of it, at the end of the block; `None`: it is burnt.
+    pub base_fee_to: Option<Address>,
     pub parent_hash: B256,
     pub chain_id: u64,
     pub parent_state_root: B256,

@@ -109,6 +109,8 @@ pub struct EvmBlock {
     pub receipts: Vec<Receipt>,
     pub system_calls: Vec<SystemCall>,
     pub changes: StateChanges,
+    /// What computing the state root took: for metrics only.
+    pub state_root_time: std::time::Duration,
 }
 
 /// The execution of one block. It is bound to its thread. `I` is an inspector that looks on, for traces.

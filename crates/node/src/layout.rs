@@ -17,8 +17,8 @@ use anyhow::{Context as _, bail};
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use triad_chain::{
-    ChainSpec, DefaultModel, Fees, FundedAccount, GENESIS_VERSION, Genesis, Limits, Rule, Validator, Wallet,
-    clock_ms,
+    BaseFeeTo, ChainSpec, DefaultModel, Fees, FundedAccount, GENESIS_VERSION, Genesis, Limits, Rule,
+    Validator, Wallet, clock_ms,
 };
 
 #[derive(Debug, Clone)]
@@ -149,6 +149,8 @@ pub struct NewChain {
     /// Accounts that begin with a million coins each.
     pub funded: Vec<Address>,
     pub default_models: Vec<DefaultModel>,
+    /// Where the base fee goes; absent: it is burnt.
+    pub base_fee_to: Option<BaseFeeTo>,
 }
 
 /// Writes keys and genesis of a new chain into an empty (or absent) data directory.
@@ -169,7 +171,7 @@ pub fn create(layout: &Layout, new: &NewChain) -> anyhow::Result<ChainSpec> {
         validators: vec![keys.entry("validator-0", new.chain_id)?],
         registrars: new.registrars.clone(),
         open_registration: u8::from(new.open_registration),
-        fees: Fees { base_fee: 1_000_000_000, evaluation_gas: 2_000 },
+        fees: Fees { base_fee: 1_000_000_000, evaluation_gas: 2_000, base_fee_to: new.base_fee_to },
         limits: Limits::default(),
         default_models: new.default_models.clone(),
         accounts: new

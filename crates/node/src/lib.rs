@@ -74,6 +74,7 @@ pub struct Node {
     api: Option<ApiServer>,
     /// On its own port, and under `/rpc` of the HTTP door.
     rpc_servers: Vec<triad_rpc::ServerHandle>,
+    json_rpc: Rpc,
     ledger: Ledger,
     consensus: triad_consensus::Handle,
     /// Ends with the reason when there is no room on the disk.
@@ -170,7 +171,20 @@ impl Node {
             }
         };
         let http = api.as_ref().map(|api| api.address);
-        Ok(Node { reader, submitter, http, rpc, mqtt, api, rpc_servers, ledger, consensus, disk, stop })
+        Ok(Node {
+            reader,
+            submitter,
+            http,
+            rpc,
+            mqtt,
+            api,
+            rpc_servers,
+            json_rpc,
+            ledger,
+            consensus,
+            disk,
+            stop,
+        })
     }
 
     /// Resolves when the node cannot go on: consensus has stopped by itself, which it never should, or there is no
@@ -187,8 +201,11 @@ impl Node {
 
     /// Closes the doors, lets what is in flight become final, ends consensus and closes the store.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Node { reader, submitter, mqtt, api, rpc_servers, ledger, consensus, disk, stop, .. } = self;
+        let Node {
+            reader, submitter, mqtt, api, rpc_servers, json_rpc, ledger, consensus, disk, stop, ..
+        } = self;
         disk.abort();
+        json_rpc.end_calls();
         // Nobody listening any more is fine.
         let _ = stop.send(true);
         for server in &rpc_servers {
@@ -203,7 +220,7 @@ impl Node {
             server.stopped().await;
         }
         consensus.shutdown().await?;
-        drop((reader, submitter));
+        drop((reader, submitter, json_rpc));
         // The last threads let go of the store within moments; whoever opens it next must find it closed.
         for _ in 0..500 {
             if ledger.is_last() {

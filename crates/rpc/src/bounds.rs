@@ -1,9 +1,12 @@
 //! What calls, simulations and traces may take of the node: how long one lasts, and how many run at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::errors::{Answer, timed_out};
+use jsonrpsee::types::ErrorObjectOwned;
+
+use crate::errors::{Answer, going_down, timed_out};
 
 /// How long one call may take, waiting for its turn included.
 pub const CALL_TIME: Duration = Duration::from_secs(5);
@@ -18,6 +21,8 @@ pub struct Gate(Arc<Places>);
 struct Places {
     free: Mutex<usize>,
     freed: Condvar,
+    /// The node goes down: whatever runs ends.
+    stopping: AtomicBool,
 }
 
 /// A place behind the gate, and when it must be given back.
@@ -31,7 +36,11 @@ pub struct Turn {
 impl Default for Gate {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        Gate(Arc::new(Places { free: Mutex::new(cores.max(2)), freed: Condvar::new() }))
+        Gate(Arc::new(Places {
+            free: Mutex::new(cores.max(2)),
+            freed: Condvar::new(),
+            stopping: AtomicBool::new(false),
+        }))
     }
 }
 
@@ -41,22 +50,35 @@ impl Gate {
         // A thread that panicked inside cannot have left the number wrong: it is one addition.
         let mut free = self.0.free.lock().unwrap_or_else(PoisonError::into_inner);
         while *free == 0 {
+            if self.0.stopping.load(Ordering::Relaxed) {
+                return Err(going_down());
+            }
             let Some(left) = end.checked_duration_since(Instant::now()) else { return Err(timed_out(time)) };
             free = self.0.freed.wait_timeout(free, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if self.0.stopping.load(Ordering::Relaxed) {
+            return Err(going_down());
         }
         *free -= 1;
         Ok(Turn { places: self.0.clone(), end, time })
     }
+
+    /// Ends what runs, at its next look at the clock, and lets nothing in any more.
+    pub fn stop(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
+        self.0.freed.notify_all();
+    }
 }
 
 impl Turn {
-    /// Whether its time is up.
+    /// Whether its time is up, or the node goes down.
     pub fn over(&self) -> bool {
-        Instant::now() > self.end
+        self.places.stopping.load(Ordering::Relaxed) || Instant::now() > self.end
     }
 
-    pub fn time(&self) -> Duration {
-        self.time
+    /// What is said to whoever was stopped.
+    pub fn stopped(&self) -> ErrorObjectOwned {
+        if self.places.stopping.load(Ordering::Relaxed) { going_down() } else { timed_out(self.time) }
     }
 }
 

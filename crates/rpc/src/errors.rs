@@ -7,6 +7,8 @@ use jsonrpsee::types::ErrorObjectOwned;
 use triad_chain::{ChainError, PastError, TxRefusal};
 use triad_evm::{CallError, StateError};
 
+use crate::bounds::Turn;
+
 /// EIP-1474: the server refuses.
 const SERVER: i32 = -32000;
 const INVALID_PARAMS: i32 = -32602;
@@ -62,8 +64,13 @@ pub fn halted(why: &str) -> ErrorObjectOwned {
 }
 
 pub fn timed_out(time: Duration) -> ErrorObjectOwned {
-    let message = format!("execution timed out: this node gives it {} s", time.as_secs());
+    let message = format!("execution timed out: it was given {} s", time.as_secs_f64());
     ErrorObjectOwned::owned(TIMED_OUT, message, None::<()>)
+}
+
+/// The node stops.
+pub fn going_down() -> ErrorObjectOwned {
+    refused("the node is going down")
 }
 
 /// There is no state of that block.
@@ -75,11 +82,11 @@ pub fn past(error: PastError) -> ErrorObjectOwned {
     }
 }
 
-/// A call that was given so much time has no answer.
-pub fn failed_call(error: CallError, time: Duration) -> ErrorObjectOwned {
+/// A call has no answer.
+pub fn failed_call(error: CallError, turn: &Turn) -> ErrorObjectOwned {
     match error {
         CallError::Reverted(output) => reverted(&output),
-        CallError::State(StateError::Stopped) => timed_out(time),
+        CallError::State(StateError::Stopped) => turn.stopped(),
         CallError::State(error) => chain(error.into()),
         other => refused(other.to_string()),
     }

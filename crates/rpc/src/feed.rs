@@ -1,7 +1,7 @@
 //! Who waits for blocks, and is told.
 //!
 //! One task follows the ledger's commits. It moves the height that subscriptions follow, and wakes those who wait for a
-//! transaction. A block that it tells of is on disk and can be read by everybody: nobody hears of a log that `eth_getLogs`
+//! transaction; another one wakes them when their transaction left the pool in another way. A block that it tells of is on disk and can be read by everybody: nobody hears of a log that `eth_getLogs`
 //! does not have yet.
 
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ pub struct Feed {
     waiters: Waiters,
 }
 
-/// Somebody who waits for a transaction. Dropping it forgets them.
+/// Somebody who waits for a transaction. Dropping it, after the receiver, forgets them.
 pub struct Wait {
     hash: B256,
     waiters: Waiters,
@@ -54,6 +54,18 @@ impl Feed {
                 }
             }
         });
+        let (mut gone, followed) = (reader.watch_gone_transactions(), Arc::downgrade(&feed));
+        tokio::spawn(async move {
+            loop {
+                let received = gone.recv().await;
+                let Some(feed) = followed.upgrade() else { return };
+                match received {
+                    Ok(hashes) => feed.settled(hashes.iter().copied()),
+                    Err(RecvError::Lagged(_)) => feed.waiters.lock().clear(),
+                    Err(RecvError::Closed) => return,
+                }
+            }
+        });
         feed
     }
 
@@ -76,10 +88,10 @@ impl Feed {
     }
 
     /// Resolves, with or without a value, when there may be news of a transaction.
-    pub fn wait(&self, hash: B256) -> (oneshot::Receiver<()>, Wait) {
+    pub fn wait(&self, hash: B256) -> (Wait, oneshot::Receiver<()>) {
         let (sender, receiver) = oneshot::channel();
         self.waiters.lock().entry(hash).or_default().push(sender);
-        (receiver, Wait { hash, waiters: self.waiters.clone() })
+        (Wait { hash, waiters: self.waiters.clone() }, receiver)
     }
 }
 

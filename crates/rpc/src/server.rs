@@ -19,6 +19,7 @@ use tower::{Service, ServiceBuilder};
 use tower_http::cors::CorsLayer;
 use triad_chain::{Reader, Submitter};
 
+use crate::bounds::Gate;
 use crate::feed::Feed;
 use crate::filters::Filters;
 use crate::methods::{self, Context, MAX_SUBSCRIPTIONS};
@@ -50,6 +51,7 @@ impl IdProvider for HexIds {
 pub struct Rpc {
     config: RpcConfig,
     methods: Methods,
+    gate: Gate,
 }
 
 impl std::fmt::Debug for Rpc {
@@ -75,8 +77,15 @@ impl Rpc {
             submitter,
             accounts,
         };
-        let module = methods::module(context).map_err(|e| RpcError::Methods(e.to_string()))?;
-        Ok(Rpc { config, methods: module.into() })
+        let gate = Gate::default();
+        let module = methods::module(context, &gate).map_err(|e| RpcError::Methods(e.to_string()))?;
+        Ok(Rpc { config, methods: module.into(), gate })
+    }
+
+    /// Ends the calls, simulations and traces that run, with an error, and refuses new ones: they would keep the store
+    /// open. For when the node goes down.
+    pub fn end_calls(&self) {
+        self.gate.stop();
     }
 
     fn limits(&self) -> ServerConfig {

@@ -184,3 +184,94 @@ async fn simulated_blocks_and_traces() {
     assert_eq!(code, -32602);
     assert!(message.contains("callTracer"), "{message}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_takes_no_longer_than_it_asks_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = TestChain::with_genesis(dir.path(), genesis(Vec::new()));
+    let door = Door::open(&chain).await;
+    let looper = deploy(&chain, LOOPER);
+    let call = json!({"to": looper, "gas": hex_number(50_000_000)});
+    let started = std::time::Instant::now();
+    let (code, why, _) = door
+        .error("debug_traceCall", json!([call, "latest", {"tracer": "callTracer", "timeout": "5ms"}]))
+        .await;
+    assert_eq!((code, why.as_str()), (-32016, "execution timed out: it was given 0.005 s"));
+    assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
+    for timeout in ["soon", "-1s", "5"] {
+        let params = json!([call, "latest", {"tracer": "callTracer", "timeout": timeout}]);
+        assert_eq!(door.error("debug_traceCall", params).await.0, -32602, "{timeout}");
+    }
+    let block = json!([hex_number(chain.reader.height()), {"tracer": "callTracer", "timeout": "1h"}]);
+    assert_eq!(door.call("debug_traceBlockByNumber", block).await.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_ends_when_the_node_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = TestChain::with_genesis(dir.path(), genesis(Vec::new()));
+    let config = RpcConfig { addr: "127.0.0.1:0".parse().unwrap(), ..RpcConfig::default() };
+    let rpc = Rpc::new(config, chain.reader.clone(), chain.submitter.clone(), Vec::new()).unwrap();
+    let (address, server) = rpc.listen().await.unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let door = Door { url: format!("http://{address}"), client, _server: server };
+    let looper = deploy(&chain, LOOPER);
+    // Thousands of calls of a loop: more than any machine does in the time that a simulation is given.
+    let calls: Vec<Value> = (0..500).map(|_| json!({"to": looper, "gas": hex_number(16_000_000)})).collect();
+    let block = json!({"blockStateCalls": [{"calls": calls}]});
+    let started = std::time::Instant::now();
+    let ((_, why, _), ()) = tokio::join!(door.error("eth_simulateV1", json!([block, "latest"])), async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        rpc.end_calls();
+    });
+    println!("{why} after {:?}", started.elapsed());
+    assert!(started.elapsed() < std::time::Duration::from_secs(4), "{:?}", started.elapsed());
+    let call = json!([{"to": looper}, "latest"]);
+    assert_eq!(door.error("eth_call", call).await.1, "the node is going down");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_estimate_counts_authorisations() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = TestChain::with_genesis(dir.path(), genesis(Vec::new()));
+    let door = Door::open(&chain).await;
+    let echo = deploy(&chain, ECHO);
+    let authority = wallet(4);
+    let authorization =
+        alloy_eips::eip7702::Authorization { chain_id: U256::from(7423), address: echo, nonce: 0 };
+    let signature = authority.sign_hash(&authorization.signature_hash());
+    let signed = authorization.into_signed(signature);
+    let plain = json!({"from": wallet(3).address(), "to": authority.address(), "data": "0x01"});
+    let mut delegating = plain.clone();
+    delegating["authorizationList"] = json!([signed]);
+    let estimate = async |call: &Value| {
+        let text = door.call("eth_estimateGas", json!([call])).await;
+        u64::from_str_radix(&text.as_str().unwrap()[2..], 16).unwrap()
+    };
+    let (without, with) = (estimate(&plain).await, estimate(&delegating).await);
+    // 25,000 an authorisation, and the delegate's code, which stores a slot, runs.
+    assert!(without < 22_000 && with > without + 25_000 + 20_000, "{without} {with}");
+    // And the transaction goes through with exactly that.
+    let tx = alloy_consensus::TxEip7702 {
+        chain_id: 7423,
+        nonce: 0,
+        gas_limit: with,
+        max_fee_per_gas: 2_000_000_000,
+        max_priority_fee_per_gas: 0,
+        to: authority.address(),
+        value: U256::ZERO,
+        access_list: Default::default(),
+        authorization_list: vec![signed_of(&delegating)],
+        input: vec![1].into(),
+    };
+    let hash = alloy_consensus::SignableTransaction::signature_hash(&tx);
+    let signed = alloy_consensus::SignableTransaction::into_signed(tx, wallet(3).sign_hash(&hash));
+    let raw = alloy_eips::eip2718::Encodable2718::encoded_2718(&alloy_consensus::TxEnvelope::from(signed));
+    let raw = alloy_primitives::hex::encode_prefixed(raw);
+    let receipt = door.call("eth_sendRawTransactionSync", json!([raw])).await;
+    assert_eq!(receipt["status"], "0x1");
+}
+
+fn signed_of(call: &Value) -> alloy_eips::eip7702::SignedAuthorization {
+    serde_json::from_value(call["authorizationList"][0].clone()).unwrap()
+}

@@ -84,6 +84,21 @@ impl Rpc {
         Ok(U256::from_str_radix(text.trim_start_matches("0x"), 16)?)
     }
 
+    /// In wei.
+    pub async fn balance(&self, account: Address) -> anyhow::Result<U256> {
+        self.quantity("eth_getBalance", json!([account, "latest"])).await
+    }
+
+    /// Of the newest block.
+    pub async fn height(&self) -> anyhow::Result<u64> {
+        Ok(self.quantity("eth_blockNumber", json!([])).await?.saturating_to())
+    }
+
+    /// The account's next nonce, at `latest` or `pending`.
+    pub async fn nonce(&self, account: Address, at: &str) -> anyhow::Result<u64> {
+        Ok(self.quantity("eth_getTransactionCount", json!([account, at])).await?.saturating_to())
+    }
+
     pub async fn chain_id(&self) -> anyhow::Result<u64> {
         Ok(self.quantity("eth_chainId", json!([])).await?.saturating_to())
     }
@@ -123,12 +138,12 @@ impl Rpc {
         }
         let gas: u64 = self.quantity("eth_estimateGas", json!([call])).await?.saturating_to();
         let price: u64 = self.quantity("eth_gasPrice", json!([])).await?.saturating_to();
-        let nonce = self.quantity("eth_getTransactionCount", json!([address, "pending"])).await?;
+        let nonce = self.nonce(address, "pending").await?;
         let request = TxRequest {
             to,
             value,
             input: input.into(),
-            nonce: nonce.saturating_to(),
+            nonce,
             gas_limit: (gas + gas / 4).min(16_000_000),
             max_fee_per_gas: u128::from(price) * 2,
         };

@@ -1,5 +1,6 @@
 //! `triad`: signed readings, judged by consensus, acted on by contracts, provable offline.
 
+mod account;
 mod bench;
 mod client;
 mod commands;
@@ -62,6 +63,8 @@ enum Command {
     /// Check this program's EVM against Ethereum's own tests.
     #[command(subcommand)]
     Evm(commands::evm::Command),
+    /// Accounts: create and import, hold and send, sign.
+    Wallet(commands::wallet::Args),
     /// Measure this program on this machine.
     #[command(subcommand)]
     Bench(commands::bench::Command),
@@ -89,6 +92,7 @@ fn main() -> std::process::ExitCode {
         Command::Verify(args) => commands::verify::run(&args),
         Command::Audit(args) => commands::audit::run(&args),
         Command::Evm(command) => commands::evm::run(command),
+        Command::Wallet(args) => commands::wallet::run(args),
         Command::Bench(command) => commands::bench::run(command),
     };
     match done {

@@ -184,6 +184,7 @@ pub(crate) fn execute(
         prev_randao: parent.digest.into(),
         gas_limit: genesis.limits.block_gas,
         base_fee: ctx.base_fee,
+        base_fee_to: genesis.fees.base_fee_recipient(beneficiary),
         parent_hash: parent.eth_hash,
         chain_id: genesis.chain_id,
         parent_state_root: parent.state_root,

@@ -111,6 +111,8 @@ pub(crate) fn context(header: &Header, chain_id: u64, parent_state_root: B256) -
         prev_randao: header.mix_hash,
         gas_limit: header.gas_limit,
         base_fee: header.base_fee_per_gas.unwrap_or_default(),
+        // Handed over at the end of a block, which nothing that is tried on one reaches.
+        base_fee_to: None,
         parent_hash: header.parent_hash,
         chain_id,
         parent_state_root,

@@ -93,6 +93,8 @@ pub(crate) struct TxPool {
     slots: usize,
     arrivals: u64,
     expired: Instant,
+    /// What left since somebody asked, for whatever reason.
+    gone: Vec<B256>,
 }
 
 impl TxPool {
@@ -107,6 +109,7 @@ impl TxPool {
             slots: 0,
             arrivals: 0,
             expired: Instant::now(),
+            gone: Vec::new(),
         }
     }
 
@@ -114,6 +117,15 @@ impl TxPool {
     pub fn counts(&self) -> (usize, usize) {
         let pending = self.senders.values().map(|s| (s.run - s.next) as usize).sum();
         (pending, self.hashes.len() - pending)
+    }
+
+    /// Transactions that left since this was last asked: mined, replaced, pushed out, or no longer payable.
+    pub fn take_gone(&mut self) -> Vec<B256> {
+        // Those that were only set aside are back.
+        let hashes = &self.hashes;
+        let mut gone = std::mem::take(&mut self.gone);
+        gone.retain(|hash| !hashes.contains_key(hash));
+        gone
     }
 
     pub fn has_pending(&self) -> bool {
@@ -350,6 +362,7 @@ impl TxPool {
     fn take(&mut self, address: &Address, nonce: u64) -> Option<Entry> {
         let entry = self.update(address, |sender| sender.take(nonce))??;
         self.hashes.remove(entry.tx.tx_hash());
+        self.gone.push(*entry.tx.tx_hash());
         self.slots -= entry.slots;
         for authority in &entry.authorities {
             if let Some(n) = self.authorities.get_mut(authority) {

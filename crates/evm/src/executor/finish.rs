@@ -5,37 +5,45 @@ use crate::db::BlockDb;
 use crate::env::BlockContext;
 use crate::state::{Account, StateChanges, StateError};
 use crate::trie::{self, TrieChange};
+use crate::tx::FIRING_TX_TYPE;
 use alloy_consensus::Header;
 use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS};
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
-use alloy_primitives::{B256, Bloom, keccak256};
+use alloy_primitives::{B256, Bloom, U256, keccak256};
 use alloy_trie::EMPTY_ROOT_HASH;
 use alloy_trie::root::ordered_trie_root_with_encoder;
+use std::time::Instant;
 
 /// From this many transactions on, their roots are computed beside the state root, on a thread of their own.
 const PARALLEL_ROOTS: usize = 64;
 
 impl<I> Executor<'_, I> {
     /// Ends the block: computes its roots, its header and what it changed.
-    pub fn finish(self) -> Result<EvmBlock, StateError> {
+    pub fn finish(mut self) -> Result<EvmBlock, StateError> {
+        self.hand_over_base_fees()?;
         let Executor { evm, ctx, gas_used, transactions, receipts, system_calls } = self;
         let db = &evm.ctx.journaled_state.database;
         let receipts_root = || ordered_trie_root_with_encoder(&receipts, |r, out| r.encode_2718(out));
         let transactions_root =
             || ordered_trie_root_with_encoder(&transactions, |tx, out| tx.encode_2718(out));
+        // The clock measures; nothing that a block commits to depends on it.
+        let timed_changes = || {
+            let started = Instant::now();
+            state_changes(db, &ctx).map(|done| (done, started.elapsed()))
+        };
         let (transactions_root, receipts_root, state) = if transactions.len() < PARALLEL_ROOTS {
-            (transactions_root(), receipts_root(), state_changes(db, &ctx))
+            (transactions_root(), receipts_root(), timed_changes())
         } else {
             std::thread::scope(|scope| {
                 let lists = scope.spawn(|| (transactions_root(), receipts_root()));
-                let state = state_changes(db, &ctx);
+                let state = timed_changes();
                 let (transactions, receipts) = lists
                     .join()
                     .map_err(|_| StateError::Rule("computing the transaction roots panicked".to_owned()))?;
                 Ok::<_, StateError>((transactions, receipts, state))
             })?
         };
-        let (state_root, mut changes) = state?;
+        let ((state_root, mut changes), state_root_time) = state?;
         let mut logs_bloom = Bloom::ZERO;
         for receipt in &receipts {
             logs_bloom.accrue_bloom(&receipt.bloom);
@@ -63,7 +71,25 @@ impl<I> Executor<'_, I> {
         };
         let hash = header.hash_slow();
         changes.block_hashes.insert(ctx.number, hash);
-        Ok(EvmBlock { header, hash, transactions, receipts, system_calls, changes })
+        Ok(EvmBlock { header, hash, transactions, receipts, system_calls, changes, state_root_time })
+    }
+}
+
+impl<I> Executor<'_, I> {
+    /// Gives the base fees that the transactions paid to whom genesis names. Firings pay elsewhere: an automation's deposit
+    /// is debited by its contract.
+    fn hand_over_base_fees(&mut self) -> Result<(), StateError> {
+        let Some(to) = self.ctx.base_fee_to else { return Ok(()) };
+        let paying = self.receipts.iter().filter(|receipt| receipt.tx_type != FIRING_TX_TYPE);
+        let gas: u64 = paying.map(|receipt| receipt.gas_used).sum();
+        if gas == 0 {
+            return Ok(());
+        }
+        let account = self.evm.ctx.journaled_state.database.load(to)?;
+        account.touched = true;
+        let info = account.info.get_or_insert_default();
+        info.balance = info.balance.saturating_add(U256::from(gas) * U256::from(self.ctx.base_fee));
+        Ok(())
     }
 }
 

@@ -134,6 +134,7 @@ fn execute(
         prev_randao: env.current_random,
         gas_limit: env.current_gas_limit.saturating_to(),
         base_fee: env.current_base_fee.saturating_to(),
+        base_fee_to: None,
         parent_hash: hash_of(number.wrapping_sub(1)),
         chain_id: 1,
         parent_state_root: root,

@@ -59,6 +59,7 @@ impl World {
             open_registration: true,
             funded: dev_wallets().iter().map(|w| w.address()).collect(),
             default_models: Vec::new(),
+            base_fee_to: None,
         };
         create(&layout, &new).unwrap();
         let node = Node::start(NodeOptions::on_free_ports(layout)).await.unwrap();

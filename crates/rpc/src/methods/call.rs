@@ -82,6 +82,6 @@ pub(super) fn trial<'a>(
 fn answered<T>(state: &StateAt, turn: &Turn, answer: Result<T, CallError>) -> Answer<T> {
     match state.failure() {
         Some(error) => Err(chain(error)),
-        None => answer.map_err(|error| failed_call(error, turn.time())),
+        None => answer.map_err(|error| failed_call(error, turn)),
     }
 }

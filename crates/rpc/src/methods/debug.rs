@@ -13,9 +13,9 @@ use triad_evm::TraceError;
 use super::call::{request, trial};
 use super::state::state_at;
 use super::{Context, at, method};
-use crate::bounds::{Gate, TRACE_TIME};
+use crate::bounds::{Gate, TRACE_TIME, Turn};
 use crate::errors::{Answer, chain, failed_call, invalid, past, refused};
-use crate::params;
+use crate::params::{self, duration};
 
 pub fn register(m: &mut RpcModule<Context>, gate: &Gate) -> Result<(), RegisterMethodError> {
     let of_transaction = |gate: Gate| {
@@ -48,10 +48,10 @@ pub fn register(m: &mut RpcModule<Context>, gate: &Gate) -> Result<(), RegisterM
     method(m, "debug_traceBlockByHash", of_hash(gate.clone()))?;
     let of_call = |gate: Gate| {
         move |c: &Context, p: &[Value]| {
-            let turn = gate.enter(TRACE_TIME)?;
-            let stop = || turn.over();
             let options: Option<GethDebugTracingCallOptions> = at(p, 2, "trace options")?;
             let options = options.unwrap_or_default();
+            let turn = gate.enter(time(&options.tracing_options)?)?;
+            let stop = || turn.over();
             if options.tx_index.is_some() {
                 return Err(invalid("`txIndex` is not here: a call is traced on the state after a block"));
             }
@@ -60,7 +60,7 @@ pub fn register(m: &mut RpcModule<Context>, gate: &Gate) -> Result<(), RegisterM
             let trace = triad_evm::trace_call(&trial, &request, &options.tracing_options);
             match state.failure() {
                 Some(error) => Err(chain(error)),
-                None => Ok(json!(trace.map_err(|error| failed(error, TRACE_TIME))?)),
+                None => Ok(json!(trace.map_err(|error| failed(error, &turn))?)),
             }
         }
     };
@@ -77,19 +77,30 @@ fn block(c: &Context, p: &[Value], gate: &Gate, height: Option<u64>) -> Answer<V
 }
 
 fn traces(c: &Context, p: &[Value], gate: &Gate, height: u64, only: Option<usize>) -> Answer<Vec<GethTrace>> {
-    let turn = gate.enter(TRACE_TIME)?;
-    let options: Option<GethDebugTracingOptions> = at(p, 1, "trace options")?;
-    let traces = c.reader.trace(height, only, &options.unwrap_or_default(), Some(&|| turn.over()));
+    let options = at::<Option<GethDebugTracingOptions>>(p, 1, "trace options")?.unwrap_or_default();
+    let turn = gate.enter(time(&options)?)?;
+    let traces = c.reader.trace(height, only, &options, Some(&|| turn.over()));
     traces.map_err(|error| match error {
         TraceFailure::Genesis => refused(error.to_string()),
         TraceFailure::State(error) => past(error),
-        TraceFailure::Trace(error) => failed(error, turn.time()),
+        TraceFailure::Trace(error) => failed(error, &turn),
     })
 }
 
-fn failed(error: TraceError, time: Duration) -> jsonrpsee::types::ErrorObjectOwned {
+/// How long the trace may take: what its options say, and at most what this node gives.
+fn time(options: &GethDebugTracingOptions) -> Answer<Duration> {
+    match &options.timeout {
+        None => Ok(TRACE_TIME),
+        Some(text) => match duration(text) {
+            Some(time) => Ok(time.min(TRACE_TIME)),
+            None => Err(invalid(format!("`timeout` is {text:?}; it is written like 5s, 300ms or 1m30s"))),
+        },
+    }
+}
+
+fn failed(error: TraceError, turn: &Turn) -> jsonrpsee::types::ErrorObjectOwned {
     match error {
-        TraceError::Call(error) => failed_call(error, time),
+        TraceError::Call(error) => failed_call(error, turn),
         TraceError::Unsupported(why) => invalid(why),
         TraceError::TooLarge | TraceError::Differs { .. } | TraceError::NoSuchTransaction(_) => {
             refused(error.to_string())

@@ -6,6 +6,7 @@ mod debug;
 mod filters;
 mod node;
 mod pool;
+mod raw;
 mod simulate;
 mod state;
 mod subscriptions;
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use triad_chain::{EthBlock, Reader, Submitter};
 
+use crate::bounds::Gate;
 use crate::errors::{Answer, chain, invalid};
 pub use subscriptions::MAX_SUBSCRIPTIONS;
 
@@ -102,11 +104,11 @@ fn method(
     Ok(())
 }
 
-pub fn module(context: Context) -> Result<RpcModule<Context>, RegisterMethodError> {
+pub fn module(context: Context, gate: &Gate) -> Result<RpcModule<Context>, RegisterMethodError> {
     let mut module = RpcModule::new(context);
     let m = &mut module;
     node::register(m)?;
-    state::register(m)?;
+    state::register(m, gate)?;
     blocks::register(m)?;
     transactions::register(m)?;
     pool::register(m)?;

@@ -28,7 +28,7 @@ pub fn register(m: &mut RpcModule<Context>, gate: &Gate) -> Result<(), RegisterM
         }
         let blocks = done.map_err(|error| match error {
             SimulateError::Refused { code, message } => ErrorObjectOwned::owned(code, message, None::<()>),
-            SimulateError::State(error) => failed_call(error.into(), turn.time()),
+            SimulateError::State(error) => failed_call(error.into(), &turn),
         })?;
         Ok(blocks.into_iter().map(|block| shape(block, payload.return_full_transactions)).collect())
     })

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use triad_chain::StateAt;
 use triad_evm::{Account, StateView};
 
-use super::{Context, at, call, debug, method, quantity, simulate};
+use super::{Context, at, call, debug, method, quantity, raw, simulate};
 use crate::bounds::Gate;
 use crate::errors::{Answer, chain, invalid, past, refused};
 use crate::params;
@@ -15,7 +15,7 @@ use crate::params;
 /// The slots that one proof may be asked for.
 const MAX_PROOF_SLOTS: usize = 1_024;
 
-pub fn register(m: &mut RpcModule<Context>) -> Result<(), RegisterMethodError> {
+pub fn register(m: &mut RpcModule<Context>, gate: &Gate) -> Result<(), RegisterMethodError> {
     method(m, "eth_getBalance", |c, p| Ok(json!(account(c, p)?.balance)))?;
     method(m, "eth_getTransactionCount", |c, p| {
         if p.get(1).is_some_and(|block| block == "pending") {
@@ -43,10 +43,10 @@ pub fn register(m: &mut RpcModule<Context>) -> Result<(), RegisterMethodError> {
         let proof = state_at(c, p.get(2))?.proof(at(p, 0, "address")?, &slots);
         Ok(json!(proof.map_err(|e| chain(e.into()))?))
     })?;
-    let gate = Gate::default();
-    call::register(m, &gate)?;
-    simulate::register(m, &gate)?;
-    debug::register(m, &gate)
+    call::register(m, gate)?;
+    simulate::register(m, gate)?;
+    debug::register(m, gate)?;
+    raw::register(m)
 }
 
 /// The state after the block that a parameter names; the newest when there is none.

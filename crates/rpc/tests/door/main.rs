@@ -7,5 +7,6 @@ mod bounds;
 mod common;
 mod filters;
 mod pool;
+mod raw;
 mod subscriptions;
 mod triad;

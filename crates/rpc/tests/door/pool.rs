@@ -120,3 +120,22 @@ async fn sending_synchronously_answers_with_the_receipt_or_why_not() {
     // And once it is final, again.
     assert_eq!(receipt, s.door.call("eth_sendRawTransactionSync", json!([raw])).await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_replaced_is_answered_at_once() {
+    let s = Still::start().await;
+    let raw = tx(0).value(1);
+    let started = std::time::Instant::now();
+    let ((code, why, hash), ()) =
+        tokio::join!(s.door.error("eth_sendRawTransactionSync", json!([raw])), async {
+            while s.door.call("txpool_status", json!([])).await["pending"] != "0x1" {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            let mut better = tx(0);
+            better.tx.max_fee_per_gas = 4_000_000_000;
+            s.door.send(&better.tip(2_000_000_000).value(2)).await;
+        });
+    assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!((code, hash), (4, json!(alloy_primitives::keccak256(&raw))));
+    assert!(why.contains("replaced or dropped"), "{why}");
+}

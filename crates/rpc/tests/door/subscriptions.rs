@@ -97,3 +97,24 @@ async fn a_subscriber_that_does_not_read_harms_nobody() {
     let late = slow.results(25_000).await;
     assert_eq!(late.last().unwrap()["logIndex"], hex(2499));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_subscribes_by_the_thousand_harms_nobody() {
+    let w = World::start().await;
+    let mut greedy = w.door.socket().await;
+    let mut granted = 0;
+    for n in 0..2_000 {
+        let answer = greedy.answer("eth_subscribe", json!(["newHeads"])).await;
+        match answer["error"]["code"].as_i64() {
+            None => granted += 1,
+            Some(code) => assert_eq!(code, -32006, "{n}: {answer}"),
+        }
+    }
+    assert_eq!(granted, 256);
+    let mut good = w.door.socket().await;
+    good.subscribe("eth_subscribe", json!(["newHeads"])).await;
+    w.door.receipt(&tx(0).value(1)).await;
+    assert_eq!(good.next().await["result"]["number"], "0x1");
+    // All of the greedy one's are told of the block, too.
+    assert_eq!(greedy.results(256).await.len(), 256);
+}

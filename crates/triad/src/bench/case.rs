@@ -117,6 +117,7 @@ pub fn run(case: &Case<'_>, dir: &Path) -> anyhow::Result<Outcome> {
         open_registration: true,
         funded: vec![wallet.address()],
         default_models: case.model.defaults(),
+        base_fee_to: None,
     };
     layout::create(&layout, &new)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("doors").build()?;

@@ -7,6 +7,7 @@ pub mod baseline;
 pub mod case;
 pub mod count;
 pub mod cpu;
+pub mod evm;
 pub mod fleet;
 pub mod ingest;
 pub mod load;

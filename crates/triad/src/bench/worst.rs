@@ -97,6 +97,7 @@ impl Pair {
             open_registration: true,
             funded: vec![wallet.address()],
             default_models: vec![anomaly_model()],
+            base_fee_to: None,
         };
         let spec = layout::create(&layout, &new)?;
         let leader = Ledger::open(&layout.chain(), spec)?;

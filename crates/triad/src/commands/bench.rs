@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::Done;
 use crate::bench::case::{Door, Model};
-use crate::bench::{ingest, table, worst};
+use crate::bench::{evm, ingest, table, worst};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -16,6 +16,33 @@ pub enum Command {
     Ingest(IngestArgs),
     /// Build the worst blocks that the limits allow and time them against a quarter of the leader timeout.
     Block(BlockArgs),
+    /// Measure transfers/s through JSON-RPC, beside anvil, and on a large state.
+    #[command(
+        after_help = "Examples:\n  triad bench evm --anvil ./anvil\n  triad bench evm --accounts 0        (without the large state)\n\nanvil is Foundry's: npm install @foundry-rs/anvil. Without it Triad is measured alone."
+    )]
+    Evm(EvmArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct EvmArgs {
+    /// The anvil to compare with [default: the one on PATH].
+    #[arg(long, value_name = "PATH")]
+    anvil: Option<PathBuf>,
+    /// Transfers of a case.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
+    transfers: u32,
+    /// Transfers on their way at once.
+    #[arg(long, default_value_t = 8000, value_parser = clap::value_parser!(u32).range(2000..=15_000))]
+    window: u32,
+    /// Accounts, and holders of the token, of the large state; 0 leaves it out.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(0..=10_000_000))]
+    accounts: u64,
+    /// Where the chains are made, and removed again.
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Print a JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -90,6 +117,22 @@ pub fn run(command: Command) -> Done {
             }
             let missing = report.cases.iter().any(|c| c.missing > 0);
             Ok(if missing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+        Command::Evm(args) => {
+            let options = evm::Options {
+                transfers: args.transfers as usize,
+                window: args.window as usize,
+                accounts: args.accounts,
+                anvil: args.anvil,
+                data_dir: args.data_dir,
+            };
+            let report = evm::run(&options)?;
+            if args.json {
+                println!("{}", serde_json::to_string(&report)?);
+            } else {
+                print!("{}", report.table());
+            }
+            Ok(ExitCode::SUCCESS)
         }
         Command::Block(args) => {
             let options = worst::Options {

@@ -11,17 +11,20 @@ use triad_chain::contracts;
 use triad_statement::DeviceId;
 
 use super::{Done, Remote, block_on, import};
+use crate::account::{KeystoreArgs, account};
 use crate::client::{Api, Rpc};
-use crate::signer::{account, read_device_key};
+use crate::signer::read_device_key;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     remote: Remote,
+    #[command(flatten)]
+    keystore: KeystoreArgs,
     /// Print a JSON object.
     #[arg(long, global = true)]
     json: bool,
-    /// The account that pays and signs: `dev:N`, a file with 64 hex digits, or the digits.
+    /// The account that pays and signs: `dev:N`, an address in the keystore, a keystore file, or a file with 64 hex digits.
     #[arg(long, global = true, env = "TRIAD_ACCOUNT", default_value = "dev:0", value_name = "ACCOUNT")]
     from: String,
     #[command(subcommand)]
@@ -107,7 +110,7 @@ pub fn run(args: Args) -> Done {
 
 async fn dispatch(args: Args) -> anyhow::Result<()> {
     let (api, rpc) = (Api::new(&args.remote.api)?, Rpc::new(&args.remote.rpc)?);
-    let payer = || account(&args.from);
+    let payer = || account(&args.from, &args.keystore);
     let send = async |call: contracts::Call| rpc.send(&payer()?, Some(call.0), call.1, U256::ZERO).await;
     let done = match args.command {
         Command::Show { id } => return print(&api.get(&format!("/v1/devices/{id}")).await?, true),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use alloy_primitives::Address;
 use serde_json::json;
-use triad_chain::{ChainSpec, DefaultModel};
+use triad_chain::{BaseFeeTo, ChainSpec, DefaultModel};
 use triad_models::Spec;
 
 use super::Done;
@@ -34,6 +34,10 @@ pub struct Args {
     /// Accounts that begin with a million coins.
     #[arg(long = "fund", value_name = "ADDRESS")]
     funded: Vec<Address>,
+    /// Who receives the base fee that transactions pay: `burn`, `proposer`, or an address [default: burn]. Tips go to the
+    /// proposer.
+    #[arg(long, value_name = "WHO")]
+    base_fee_to: Option<BaseFeeTo>,
     /// Judge every stream with the anomaly detector.
     #[arg(long)]
     anomaly: bool,
@@ -51,6 +55,7 @@ pub fn run(args: &Args) -> Done {
         open_registration: args.open_registration,
         funded: args.funded.clone(),
         default_models: if args.anomaly { vec![anomaly_model()] } else { Vec::new() },
+        base_fee_to: args.base_fee_to,
     };
     let spec = layout::create(&layout, &new)?;
     let hash = format!("0x{}", hex::encode(spec.hash));
@@ -81,6 +86,7 @@ pub fn dev_chain(layout: &Layout) -> anyhow::Result<ChainSpec> {
         open_registration: true,
         funded: accounts,
         default_models: vec![anomaly_model()],
+        base_fee_to: None,
     };
     layout::create(layout, &new)
 }

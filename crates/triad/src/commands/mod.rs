@@ -14,6 +14,7 @@ pub mod publish;
 pub mod receipt;
 pub mod stopped;
 pub mod verify;
+pub mod wallet;
 
 use std::process::ExitCode;
 

@@ -10,14 +10,16 @@ use triad_models::{AnomalySpec, RangeSpec, SilenceSpec, Spec};
 use triad_statement::{DeviceId, stream_id};
 
 use super::{Done, Remote, block_on};
+use crate::account::{KeystoreArgs, account};
 use crate::client::Rpc;
-use crate::signer::account;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     remote: Remote,
-    /// The device's owner: `dev:N`, a file with 64 hex digits, or the digits.
+    #[command(flatten)]
+    keystore: KeystoreArgs,
+    /// The device's owner: `dev:N`, an address in the keystore, a keystore file, or a file with 64 hex digits.
     #[arg(long, global = true, env = "TRIAD_ACCOUNT", default_value = "dev:0", value_name = "ACCOUNT")]
     from: String,
     /// Print a JSON object.
@@ -91,7 +93,9 @@ pub fn run(args: Args) -> Done {
     Spec::decode(spec.kind(), &spec.params())?;
     let (to, input) = contracts::bind_model(device, &name, &spec);
     let receipt = block_on(async {
-        Rpc::new(&args.remote.rpc)?.send(&account(&args.from)?, Some(to), input, U256::ZERO).await
+        Rpc::new(&args.remote.rpc)?
+            .send(&account(&args.from, &args.keystore)?, Some(to), input, U256::ZERO)
+            .await
     })?;
     let stream = stream_id(device, &name).to_string();
     if args.json {

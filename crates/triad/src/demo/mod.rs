@@ -141,6 +141,7 @@ async fn play(dir: &Path, say: Say) -> anyhow::Result<Outcome> {
             open_registration: false,
             funded: accounts,
             default_models: Vec::new(),
+            base_fee_to: None,
         },
     )?;
     let mut options = NodeOptions::on_free_ports(layout.clone());

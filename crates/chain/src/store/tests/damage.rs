@@ -67,7 +67,11 @@ fn answers(reader: &Reader) -> Answers {
             let slot = alloy_primitives::U256::from(slot);
             say(
                 format!("slot {address} {slot}"),
-                text(state.clone().and_then(|s| s.storage(&address, &slot).map_err(|e| e.to_string()))),
+                text(
+                    state.clone().and_then(|s| {
+                        s.storage(&address, &slot).map_err(|e| ChainError::from(e).to_string())
+                    }),
+                ),
             );
         }
     }

@@ -10,11 +10,11 @@ use crate::state::model::ModelState;
 use crate::state::records::*;
 use crate::state::{Reader as Cursor, Record, Writer};
 
-pub(super) const GENESIS_HASH: &str = "85ce76acb9422d1cedb5a4e7fbb67c8f0e60ea8253d4b1511daa04a5e69717be";
-pub(super) const LAST_DIGEST: &str = "bdf37005190188cb597fac7639d07b092ebb3797a970c12ac5ab69f73f3e4ec5";
-pub(super) const LAST_LOG_ROOT: &str = "2cb3e34333b6e509cce44810611a776e5eb29ec0c325bfa4ee5bcbeb24722968";
-pub(super) const LAST_APP_DIGEST: &str = "3cb0106663d6c12f76f8be0d67082c872434d36138687ca9d089aefc87c840ab";
-pub(super) const LAST_ETH_HASH: &str = "3749bb404c2c54a977ad3ddb0e8c2e6725c271dcb331eb4e3442753f5b318543";
+pub(super) const GENESIS_HASH: &str = "4332150f324ec62528efc743bf2dc1b17d2760f079cd75b46fe3c5ba09cd15c3";
+pub(super) const LAST_DIGEST: &str = "bceeda3294195bb21f9cd2cef82aa1b3c6ef6a6a692afc502737491713e05117";
+pub(super) const LAST_LOG_ROOT: &str = "414ba3a877b5ecb279849cea6d31bf2077250223f22f7077d14bdd575e0066c8";
+pub(super) const LAST_APP_DIGEST: &str = "1c82b20faef8702373dd7e8b9556b8795cfe24ad0a0c7f3bde6b1afb10230b23";
+pub(super) const LAST_ETH_HASH: &str = "4d19c554b21525f906b3066a17c0ca499383155de84d0bf0f0deb4f2d2cf1a73";
 
 /// Every keyspace of format 2; one that comes to them needs rows in the fixture.
 const SPACES: [&str; 19] = [
