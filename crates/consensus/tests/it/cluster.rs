@@ -37,6 +37,7 @@ impl Cluster {
         config.network = Some(Network {
             listen,
             peers: self.keys.iter().map(|(_, public, address)| (*public, *address)).collect(),
+            observers: Vec::new(),
         });
         let ledger = Ledger::open(dir, Options { items_a_block: 5, ..Options::default() });
         (start(config, ledger.clone()).unwrap(), ledger)
