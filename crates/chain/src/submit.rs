@@ -204,6 +204,9 @@ pub(crate) fn refuse(ledger: &Ledger, waiter: Waiter, refusal: Refusal) {
     let _ = waiter.send(Err(refusal));
 }
 
+/// A statement whose signer is known, its source, and whether another node relayed it.
+type Known = (Statement, Arc<DeviceKey>, Waiter, Arc<Standing>, bool);
+
 /// Verifies statements in one batch and hands the good ones to the pool.
 pub(crate) fn take(ledger: &Ledger, batch: Vec<Arrived>) {
     if batch.is_empty() {
@@ -211,8 +214,7 @@ pub(crate) fn take(ledger: &Ledger, batch: Vec<Arrived>) {
     }
     let open = ledger.committed();
     let (view, checked_at) = (&open.parent.view, open.parent.checkpoint.height.0);
-    let mut known: Vec<(Statement, Arc<DeviceKey>, Waiter, Arc<Standing>, bool)> =
-        Vec::with_capacity(batch.len());
+    let mut known: Vec<Known> = Vec::with_capacity(batch.len());
     for Arrived { bytes, waiter, source, relayed } in batch {
         let statement = match Statement::parse(bytes) {
             Ok(statement) => statement,

@@ -216,7 +216,7 @@ impl Cluster {
 }
 
 fn tell(what: &str) {
-    tracing::warn!("{what}");
+    tracing::info!("{what}");
     eprintln!("triad: {what}");
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,6 +22,9 @@ const STOP: Duration = Duration::from_secs(15);
 pub struct LocalNode {
     pub dir: PathBuf,
     pub http: String,
+    /// JSON-RPC.
+    pub rpc: String,
+    pub mqtt: Option<SocketAddr>,
     child: Child,
 }
 
@@ -46,10 +50,15 @@ impl LocalNode {
             let _ = said.send(first);
         });
         let line = line.recv_timeout(START).unwrap_or_default();
-        let mut node = LocalNode { dir: dir.to_owned(), http: String::new(), child };
+        let mut node =
+            LocalNode { dir: dir.to_owned(), http: String::new(), rpc: String::new(), mqtt: None, child };
         let addresses: Value = serde_json::from_str(&line).unwrap_or_default();
         match addresses["http"].as_str() {
-            Some(http) => node.http = format!("http://{http}"),
+            Some(http) => {
+                node.http = format!("http://{http}");
+                node.rpc = format!("http://{}", addresses["rpc"].as_str().unwrap_or_default());
+                node.mqtt = addresses["mqtt"].as_str().and_then(|a| a.parse().ok());
+            }
             None => {
                 node.stop();
                 bail!("{} did not start: {}", dir.display(), last_words(&path));
@@ -67,6 +76,13 @@ impl LocalNode {
         self.child.id()
     }
 
+    /// Ends it at once (SIGKILL).
+    pub fn kill(&mut self) {
+        // Gone already is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Asks it to stop, without waiting.
     pub fn ask_to_stop(&mut self) {
         drop(self.child.stdin.take());
@@ -82,9 +98,7 @@ impl LocalNode {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        // Gone already is fine.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
