@@ -111,3 +111,12 @@ pub(crate) async fn status(State(api): State<Api>, query: Query) -> Result<Respo
     });
     Ok(Json(body.await?).into_response())
 }
+
+/// `GET /v1/network`
+pub(crate) async fn network(State(api): State<Api>, query: Query) -> Result<Response, Problem> {
+    query.only(&[])?;
+    match &api.backend.network {
+        Some(network) => Ok(Json(network()).into_response()),
+        None => Err(Problem::new("not-found", "this node does not say who the others are")),
+    }
+}

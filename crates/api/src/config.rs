@@ -92,6 +92,9 @@ impl Default for Limits {
     }
 }
 
+/// The other nodes as this one sees them.
+pub type NetworkView = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
 /// The node behind the door.
 #[derive(Clone)]
 pub struct Backend {
@@ -103,13 +106,15 @@ pub struct Backend {
     pub extra_metrics: Option<MetricsText>,
     /// Asked by `/readyz`.
     pub ready: Option<ReadyCheck>,
+    /// What `GET /v1/network` says.
+    pub network: Option<NetworkView>,
     /// Served under `/rpc`, with this door's connection limits and metrics.
     pub rpc: Option<axum::Router>,
 }
 
 impl Backend {
     pub fn new(reader: Reader, submitter: Submitter, registry: Arc<Registry>) -> Backend {
-        Backend { reader, submitter, registry, extra_metrics: None, ready: None, rpc: None }
+        Backend { reader, submitter, registry, extra_metrics: None, ready: None, network: None, rpc: None }
     }
 }
 

@@ -96,6 +96,8 @@ pub(crate) const REFUSALS: &[(&str, &str)] = &[
     ("too-many-streams", "The device has too many streams"),
     ("source-slowed", "Bad signatures came from this source"),
     ("read-only", "The node only reads"),
+    ("no-quorum", "Too few validators are in reach"),
+    ("catching-up", "The node is behind the others"),
 ];
 
 fn title(code: &str) -> &'static str {

@@ -36,6 +36,7 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/v1/checkpoints/{height}", "The checkpoint of a block"),
     ("GET", "/v1/genesis", "The genesis file, which receipts are verified against"),
     ("GET", "/v1/status", "Where the node stands"),
+    ("GET", "/v1/network", "The other nodes: who is in reach, how far they are, what they voted"),
     ("GET", "/v1/openapi.json", "This API as an OpenAPI 3.1 document"),
     ("GET", "/healthz", "Whether the program answers"),
     ("GET", "/readyz", "Whether the node can make statements final"),
@@ -62,6 +63,7 @@ pub(crate) fn router(api: &Api) -> Router {
         .route("/v1/checkpoints/{height}", get(chain::at))
         .route("/v1/genesis", get(chain::genesis))
         .route("/v1/status", get(chain::status))
+        .route("/v1/network", get(chain::network))
         .route("/v1/openapi.json", get(openapi::get))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

@@ -4,7 +4,7 @@
 //! with [`Ledger::finalize`], which returns only once the commit is on disk. Work is looked at when a block is built
 //! and taken out when a block is final, so a proposal that comes to nothing loses nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,15 +16,18 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, broadcast};
 use triad_evm::{Account, EvmBlock, LogAt, NodeKey, Overlay, StateError, StateView};
 use triad_log::{Checkpoint, TileWriter};
+use triad_statement::StatementId;
 
 use crate::admission::Verified;
 use crate::block::Block;
 use crate::error::{BlockError, ChainError, Refusal};
 use crate::events::Committed;
-use crate::execute::{ExecError, Executed, History, Input, Mode, Parent, Rules, check, execute};
+use crate::execute::{ExecError, Executed, History, Input, Mode, Parent, Rejected, Rules, check, execute};
 use crate::genesis::ChainSpec;
 use crate::mempool::Mempool;
 use crate::metrics::Metrics;
+use crate::outbox::Outbox;
+use crate::serve::Uncertified;
 use crate::state::View;
 use crate::store::Store;
 use crate::store::blocks::{EthBlock, RecentBlocks};
@@ -63,6 +66,9 @@ pub(crate) struct Inner {
     pub work: Arc<Notify>,
     pub watchers: broadcast::Sender<Arc<Committed>>,
     pub metrics: Metrics,
+    pub uncertified: Uncertified,
+    /// What is accepted here goes to other nodes through this.
+    pub outbox: Outbox,
     genesis: Block,
     sync: bool,
 }
@@ -199,6 +205,8 @@ impl Ledger {
             work: Arc::new(Notify::new()),
             watchers,
             metrics: Metrics::default(),
+            uncertified: Uncertified::default(),
+            outbox: Outbox::default(),
             genesis,
             sync,
         };
@@ -318,7 +326,7 @@ impl Ledger {
         if self.is_past(&open) {
             return Ok(None);
         }
-        let executed = match executed {
+        let mut executed = match executed {
             Ok(executed) => {
                 self.0.metrics.executed(&executed, started.elapsed());
                 executed
@@ -337,6 +345,7 @@ impl Ledger {
             }
             _ => Err(refusal.clone()),
         };
+        not_twice(&mut executed.rejected, &offered, &open.ancestors);
         let rejected = &executed.rejected;
         let account = |address: &Address| {
             let found = self.committed().state(&self.0.store).account(address);
@@ -389,6 +398,8 @@ impl Ledger {
         }
         match executed {
             Ok(executed) => {
+                // What another leader's block holds need not be offered again on top of it.
+                self.0.pool.proposed(&executed.statements, &block);
                 self.insert(executed);
                 Ok(Judgement::Valid)
             }
@@ -482,6 +493,22 @@ impl Ledger {
             }
         }
     }
+}
+
+/// A statement whose number is used because an unfinalised ancestor holds that very statement was not refused: it will be
+/// final with the ancestor, or get another try without it.
+fn not_twice(rejected: &mut Rejected, offered: &[Arc<Verified>], ancestors: &[Arc<Executed>]) {
+    let used = |refusal: &Refusal| matches!(refusal.code, "equivocation" | "too-old");
+    if ancestors.is_empty() || !rejected.statements.iter().any(|(_, refusal)| used(refusal)) {
+        return;
+    }
+    let held: HashSet<StatementId> = ancestors
+        .iter()
+        .flat_map(|executed| executed.statements.iter().map(|verified| verified.statement.id()))
+        .collect();
+    rejected
+        .statements
+        .retain(|(index, refusal)| !used(refusal) || !held.contains(&offered[*index].statement.id()));
 }
 
 pub(crate) fn genesis_tip(genesis: &Block, evm: &EvmBlock) -> Tip {

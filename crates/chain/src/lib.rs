@@ -20,9 +20,11 @@ mod genesis;
 mod ledger;
 mod mempool;
 mod metrics;
+mod outbox;
 mod past;
 mod read;
 mod restore;
+mod serve;
 mod start;
 mod state;
 mod store;
@@ -48,10 +50,12 @@ pub use genesis::{
 };
 pub use ledger::{HISTORY, Judgement, Ledger, MAX_CLOCK_AHEAD_MS, clock_ms};
 pub use mempool::{Accepted, Answer, Waiter};
+pub use outbox::Work;
 pub use past::{PastError, StateAt, TraceFailure};
 pub use read::{
     MAX_PAGE, Page, Reader, Reading, ReceiptError, StoredStatement, StoredVerdict, resolved_readings,
 };
+pub use serve::FinalBlock;
 pub use state::records::{
     Binding, Device, Latest, LatestReading, LatestVerdict, Registration, Status, Stream,
 };

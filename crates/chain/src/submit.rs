@@ -24,6 +24,7 @@ use crate::error::{ChainError, Refusal, RefusalClass};
 use crate::gate::Gate;
 use crate::ledger::{Ledger, clock_ms};
 use crate::mempool::{Accepted, Answer, Waiter};
+use crate::outbox::Work;
 use crate::txpool::{SenderState, TxRefusal};
 use crate::verify::{bad_signature, malformed};
 
@@ -39,6 +40,8 @@ pub(crate) struct Arrived {
     pub bytes: Bytes,
     pub waiter: Waiter,
     pub source: Arc<Standing>,
+    /// Another node sent it, and sent it to all.
+    pub relayed: bool,
 }
 
 /// Hands statements and transactions in. Cheap to clone; clones are one source.
@@ -49,6 +52,7 @@ pub struct Submitter {
     apart: Apart,
     standing: Arc<Standing>,
     gate: Arc<Gate>,
+    relayed: bool,
 }
 
 impl Submitter {
@@ -63,13 +67,19 @@ impl Submitter {
                 .name(format!("verify-{n}"))
                 .spawn(move || worker(&ledger, &incoming))?;
         }
-        Ok(Submitter { ledger, queue, apart, standing: Arc::default(), gate: Arc::default() })
+        Ok(Submitter { ledger, queue, apart, standing: Arc::default(), gate: Arc::default(), relayed: false })
     }
 
     /// A handle for another source of statements, of which nothing is known yet: a door makes one for each connection
     /// (or for each address, where connections come and go).
     pub fn source(&self) -> Submitter {
         Submitter { standing: Arc::default(), ..self.clone() }
+    }
+
+    /// A handle for what another node relays: it is verified as anything else, but not relayed again, and passes a shut
+    /// gate, since it will come in a block anyway.
+    pub fn peer(&self) -> Submitter {
+        Submitter { relayed: true, ..self.source() }
     }
 
     /// What all sources pass; shut it to make the node read-only.
@@ -86,11 +96,14 @@ impl Submitter {
     /// five seconds. The receiver resolves when the statement is final and stored, or refused.
     pub async fn submit(&self, statement: Bytes) -> oneshot::Receiver<Answer> {
         let (waiter, answer) = oneshot::channel();
-        if let Some(refusal) = self.gate.refusal() {
+        if !self.relayed
+            && let Some(refusal) = self.gate.refusal()
+        {
             refuse(&self.ledger, waiter, refusal);
             return answer;
         }
-        let arrived = Arrived { bytes: statement, waiter, source: self.standing.clone() };
+        let source = self.standing.clone();
+        let arrived = Arrived { bytes: statement, waiter, source, relayed: self.relayed };
         if self.standing.is_suspect() {
             self.apart.wait(&self.ledger, arrived).await;
         } else if let Err(mpsc::error::SendError(arrived)) = self.queue.send(arrived).await {
@@ -115,7 +128,9 @@ impl Submitter {
     }
 
     fn add_transaction(&self, raw: &[u8], ready: bool) -> Result<B256, TxRefusal> {
-        if let Some(why) = self.gate.why() {
+        if !self.relayed
+            && let Some(why) = self.gate.why()
+        {
             return Err(TxRefusal::Unavailable(why));
         }
         let tx = triad_evm::recover(raw)?;
@@ -129,6 +144,9 @@ impl Submitter {
         }
         if self.ledger.0.pool.add_transaction(tx, state)? {
             self.ledger.0.work.notify_one();
+        }
+        if !self.relayed && self.ledger.0.outbox.is_open() {
+            self.ledger.0.outbox.send(Work::Transaction(Bytes::copy_from_slice(raw)));
         }
         Ok(hash)
     }
@@ -190,6 +208,9 @@ pub(crate) fn refuse(ledger: &Ledger, waiter: Waiter, refusal: Refusal) {
     let _ = waiter.send(Err(refusal));
 }
 
+/// A statement whose signer is known, its source, and whether another node relayed it.
+type Known = (Statement, Arc<DeviceKey>, Waiter, Arc<Standing>, bool);
+
 /// Verifies statements in one batch and hands the good ones to the pool.
 pub(crate) fn take(ledger: &Ledger, batch: Vec<Arrived>) {
     if batch.is_empty() {
@@ -197,8 +218,8 @@ pub(crate) fn take(ledger: &Ledger, batch: Vec<Arrived>) {
     }
     let open = ledger.committed();
     let (view, checked_at) = (&open.parent.view, open.parent.checkpoint.height.0);
-    let mut known: Vec<(Statement, Arc<DeviceKey>, Waiter, Arc<Standing>)> = Vec::with_capacity(batch.len());
-    for Arrived { bytes, waiter, source } in batch {
+    let mut known: Vec<Known> = Vec::with_capacity(batch.len());
+    for Arrived { bytes, waiter, source, relayed } in batch {
         let statement = match Statement::parse(bytes) {
             Ok(statement) => statement,
             Err(error) => {
@@ -207,7 +228,7 @@ pub(crate) fn take(ledger: &Ledger, batch: Vec<Arrived>) {
             }
         };
         match admission::signer_key(view, &statement) {
-            Ok(Ok(key)) => known.push((statement, key, waiter, source)),
+            Ok(Ok(key)) => known.push((statement, key, waiter, source, relayed)),
             Ok(Err(refusal)) => refuse(ledger, waiter, refusal),
             Err(error) => refuse(ledger, waiter, internal(&error)),
         }
@@ -217,7 +238,8 @@ pub(crate) fn take(ledger: &Ledger, batch: Vec<Arrived>) {
     let now = clock_ms();
     let streams = ledger.spec().genesis.limits.device_streams;
     let mut fresh = Vec::with_capacity(known.len());
-    for ((statement, key, waiter, source), good) in known.into_iter().zip(good) {
+    let gossip = ledger.0.outbox.is_open();
+    for ((statement, key, waiter, source, relayed), good) in known.into_iter().zip(good) {
         if !good {
             if source.caught() {
                 ledger.0.metrics.sources_caught.inc();
@@ -240,6 +262,9 @@ pub(crate) fn take(ledger: &Ledger, batch: Vec<Arrived>) {
         match settled {
             None => {
                 let key = key.fingerprint();
+                if gossip && !relayed {
+                    ledger.0.outbox.send(Work::Statement(statement.bytes().clone()));
+                }
                 fresh.push((Arc::new(Verified { statement, key, checked_at }), waiter));
             }
             Some(Err(refusal)) => refuse(ledger, waiter, refusal),

@@ -7,6 +7,24 @@ use tokio::sync::Notify;
 
 use crate::block::{Block, Header};
 
+/// Names a final block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// By its height.
+    Height(u64),
+    /// By its digest.
+    Digest([u8; 32]),
+}
+
+/// A final block in the ledger.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The block.
+    pub block: Block,
+    /// The certificate given to [`Application::finalized`] with it.
+    pub certificate: Option<Bytes>,
+}
+
 /// The ledger behind consensus.
 ///
 /// Its futures run on consensus' own tokio runtime, so they may use `tokio::task::spawn_blocking` for long work; they
@@ -59,4 +77,11 @@ pub trait Application: Clone + Send + Sync + 'static {
 
     /// Height of the last block that `finalized` made durable; 0 if none.
     fn final_height(&self) -> u64;
+
+    /// A final block for a peer that was off for longer than consensus keeps blocks. `None` if it is not to be had; by
+    /// digest it may be so for blocks with a certificate of their own, which peers ask for by height.
+    fn stored(&self, at: At) -> impl Future<Output = Option<Stored>> + Send {
+        let _ = at;
+        async { None }
+    }
 }

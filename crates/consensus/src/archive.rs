@@ -87,10 +87,10 @@ async fn open<E: Runtime, A, V: CodecShared>(
 ) -> Result<Archive<E, V>, ConsensusError> {
     let config = prunable::Config {
         translator: EightCap,
-        metadata_partition: format!("archive-{name}-metadata"),
-        key_partition: format!("archive-{name}-keys"),
+        metadata_partition: format!("{}archive-{name}-metadata", setup.partition),
+        key_partition: format!("{}archive-{name}-keys", setup.partition),
         key_page_cache: cache.clone(),
-        value_partition: format!("archive-{name}-values"),
+        value_partition: format!("{}archive-{name}-values", setup.partition),
         compression: None,
         codec_config,
         items_per_section: ITEMS_PER_SECTION,

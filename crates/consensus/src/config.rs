@@ -6,7 +6,7 @@ use commonware_codec::{Copying, DecodeExt as _};
 use commonware_cryptography::{Signer as _, ed25519};
 use commonware_utils::ordered::Set;
 
-use crate::{ConsensusError, directory::DirectoryLock};
+use crate::{ConsensusError, directory::DirectoryLock, gossip::GossipPort};
 
 /// Configuration of one validator. [`Config::new`] fills in defaults.
 pub struct Config {
@@ -22,6 +22,10 @@ pub struct Config {
     pub validators: Vec<[u8; 32]>,
     /// Where to listen and where the others are; needed with more than one validator, unused with one.
     pub network: Option<Network>,
+    /// Follow finality without voting; the key is not a validator's then. Needs two validators or more.
+    pub observer: bool,
+    /// Carries the node's own messages between nodes ([`crate::gossip()`]); unused with one validator.
+    pub gossip: Option<GossipPort>,
     /// Epoch of this validator set. Only 0 until validator sets can change.
     pub epoch: u64,
     /// Upper bound of a block's bytes. It may grow between starts, never shrink.
@@ -43,6 +47,8 @@ pub struct Network {
     pub listen: SocketAddr,
     /// Public key and address of every other validator (an entry for this one is ignored).
     pub peers: Vec<([u8; 32], SocketAddr)>,
+    /// Public key and address of nodes that follow without voting. A validator admits those that it lists.
+    pub observers: Vec<([u8; 32], SocketAddr)>,
 }
 
 /// View timeouts, all counted from the view's start.
@@ -101,6 +107,8 @@ impl Config {
             namespace: namespace.into(),
             validators,
             network: None,
+            observer: false,
+            gossip: None,
             epoch: 0,
             max_block_bytes: 4 << 20,
             heartbeat: Duration::from_secs(5),
@@ -143,11 +151,13 @@ pub(crate) struct Checked {
     pub(crate) key: ed25519::PrivateKey,
     pub(crate) public: ed25519::PublicKey,
     pub(crate) validators: Set<ed25519::PublicKey>,
-    /// This validator's index.
-    pub(crate) index: u32,
+    /// This validator's index; `None` for an observer.
+    pub(crate) index: Option<u32>,
     pub(crate) timeouts: Timeouts,
     /// Addresses of the others; empty for one validator.
     pub(crate) peers: Vec<(ed25519::PublicKey, SocketAddr)>,
+    /// Addresses of nodes that do not vote.
+    pub(crate) observers: Vec<(ed25519::PublicKey, SocketAddr)>,
     pub(crate) listen: Option<SocketAddr>,
 }
 
@@ -177,13 +187,26 @@ impl Config {
         let key = decode_secret(&self.secret_key);
         let public = key.public_key();
         let keys = self.validators.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-        let Some(index) = keys.iter().position(|k| *k == public) else {
-            return bad(format!(
-                "the key {} is not among the {} validators of this chain",
-                hex::encode(public.as_ref()),
-                keys.len()
-            ));
-        };
+        let index = keys.iter().position(|k| *k == public);
+        match (index, self.observer) {
+            (None, false) => {
+                return bad(format!(
+                    "the key {} is not among the {} validators of this chain",
+                    hex::encode(public.as_ref()),
+                    keys.len()
+                ));
+            }
+            (Some(_), true) => {
+                return bad(format!(
+                    "the key {} is a validator's: an observer needs its own",
+                    hex::encode(public.as_ref())
+                ));
+            }
+            (None, true) if keys.len() < 2 => {
+                return bad("a chain with one validator has no network to observe".into());
+            }
+            _ => {}
+        }
         let timeouts = self.timeouts.unwrap_or_else(|| Timeouts::for_validators(keys.len(), self.heartbeat));
         if timeouts.leader.is_zero() || timeouts.certification <= timeouts.leader || timeouts.retry.is_zero()
         {
@@ -197,6 +220,7 @@ impl Config {
             ));
         }
         let mut peers = Vec::new();
+        let mut observers = Vec::new();
         let mut listen = None;
         if keys.len() > 1 {
             let Some(network) = &self.network else {
@@ -218,16 +242,29 @@ impl Config {
                 }
                 peers.push((peer, *address));
             }
-            if peers.len() + 1 != keys.len() {
+            let others = keys.len() - usize::from(index.is_some());
+            if peers.len() != others {
                 return bad(format!(
-                    "{} of {} other validators have no address",
-                    keys.len() - 1 - peers.len(),
-                    keys.len() - 1
+                    "{} of {others} other validators have no address",
+                    others.saturating_sub(peers.len())
                 ));
+            }
+            for (bytes, address) in &network.observers {
+                let observer = parse(bytes)?;
+                if keys.contains(&observer) {
+                    return bad(format!("observer {} is a validator", hex::encode(bytes)));
+                }
+                if observer != public && !observers.iter().any(|(known, _)| *known == observer) {
+                    observers.push((observer, *address));
+                }
             }
             listen = Some(network.listen);
         }
-        let index = u32::try_from(index).map_err(|_| ConsensusError::Config("too many validators".into()))?;
-        Ok(Checked { key, public, validators: Set::from_iter_dedup(keys), index, timeouts, peers, listen })
+        let index = index
+            .map(u32::try_from)
+            .transpose()
+            .map_err(|_| ConsensusError::Config("too many validators".into()))?;
+        let validators = Set::from_iter_dedup(keys);
+        Ok(Checked { key, public, validators, index, timeouts, peers, observers, listen })
     }
 }

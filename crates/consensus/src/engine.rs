@@ -41,10 +41,13 @@ use crate::{
     config::Checked,
     delivery::{Delivery, MAX_PENDING, Outbox},
     directory::Directory,
+    gossip::GossipPort,
     inert::{Inert, NoBlocker, Replayed},
-    peers,
+    kept::Kept,
+    peers::{self, Opened},
     progress::Shared,
     proposer::{Proposer, Rules},
+    stats::Stats,
     witness::Witness,
 };
 
@@ -76,6 +79,10 @@ pub(crate) struct Setup<A> {
     pub(crate) heartbeat: Duration,
     pub(crate) prune_depth: u64,
     pub(crate) directory: Arc<Directory>,
+    /// In front of the names of all stored parts: empty, except where many validators share one store in a simulation.
+    pub(crate) partition: String,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) gossip: Option<GossipPort>,
 }
 
 /// Name of the journal's folder. Each epoch has its own.
@@ -114,7 +121,7 @@ impl<A: Application> Setup<A> {
     }
 
     /// Starts all parts.
-    pub(crate) async fn start<E: Runtime>(self, context: &E) -> Result<Running, ConsensusError> {
+    pub(crate) async fn start<E: Runtime>(mut self, context: &E) -> Result<Running, ConsensusError> {
         let me = self.checked.public.clone();
         if self.alone() {
             let replayed = Arc::new(Replayed::default());
@@ -129,13 +136,17 @@ impl<A: Application> Setup<A> {
             let provider = StaticProvider::new(self.epoch, self.checked.validators.clone());
             return self.wire(context, provider, NoBlocker::new(), channels, Some(replayed)).await;
         }
-        let (network, oracle, channels) = peers::open(context.child("p2p"), &self);
+        let Opened { network, oracle, channels, gossip } = peers::open(context.child("p2p"), &self);
+        let port = self.gossip.take();
         let mut running = self.wire(context, oracle.clone(), oracle, channels, None).await?;
         running.tasks.push(("network", network.start()));
+        if let Some(port) = port {
+            running.tasks.push(("gossip", context.child("gossip").spawn(|_| port.run(gossip))));
+        }
         Ok(running)
     }
 
-    async fn wire<E, P, B, S, R>(
+    pub(crate) async fn wire<E, P, B, S, R>(
         self,
         context: &E,
         provider: P,
@@ -159,9 +170,12 @@ impl<A: Application> Setup<A> {
         let genesis = self.app.genesis();
         let genesis_digest = sha256::Digest::from(genesis.digest);
         let cache = CacheRef::new(page_size(4096), NZUsize!(2048));
-        let scheme =
-            Scheme::signer(&self.namespace, self.checked.validators.clone(), self.checked.key.clone())
-                .ok_or_else(|| ConsensusError::Config("the key is not a validator's".into()))?;
+        let validators = self.checked.validators.clone();
+        let scheme = match self.checked.index {
+            Some(_) => Scheme::signer(&self.namespace, validators, self.checked.key.clone())
+                .ok_or_else(|| ConsensusError::Config("the key is not a validator's".into()))?,
+            None => Scheme::verifier(&self.namespace, validators),
+        };
         let mut tasks = Vec::new();
 
         let Archives { certificates, blocks } = Archives::open(context, &self, &cache).await?;
@@ -200,13 +214,13 @@ impl<A: Application> Setup<A> {
         // Final blocks in order.
         let (actor, mailbox, floor): (_, Mailbox, _) = marshal::core::Actor::init(
             context.child("marshal"),
-            certificates,
-            blocks,
+            Kept { newest: certificates, app: self.app.clone() },
+            Kept { newest: blocks, app: self.app.clone() },
             marshal::Config {
                 provider: ConstantProvider::new(scheme.clone()),
                 epocher: epocher.clone(),
                 start: marshal::Start::Genesis(Digested::precomputed(genesis, genesis_digest)),
-                partition_prefix: "marshal".into(),
+                partition_prefix: format!("{}marshal", self.partition),
                 mailbox_size: MAILBOX,
                 view_retention: retention,
                 prunable_items_per_section: ITEMS_PER_SECTION,
@@ -222,7 +236,7 @@ impl<A: Application> Setup<A> {
         )
         .await;
         let processed = floor.processed().map_or(0, |processed| processed.height().get());
-        let (shared, errors) = Shared::new(self.app.final_height(), context.current());
+        let (shared, errors) = Shared::new(self.app.final_height(), context.current(), self.stats.clone());
         let shared = Arc::new(shared);
         let (outbox, finals) = Outbox::new(shared.clone());
         tasks.push(("marshal", actor.start(outbox, buffer, resolver)));
@@ -240,7 +254,8 @@ impl<A: Application> Setup<A> {
         let proposer = Proposer {
             app: self.app.clone(),
             validators: self.checked.validators.clone(),
-            index: self.checked.index,
+            // Whoever has no index is never asked to propose.
+            index: self.checked.index.unwrap_or(u32::MAX),
             rules: Rules {
                 heartbeat: self.heartbeat,
                 push_after: if alone { Duration::from_millis(300) } else { timeouts.certification },
@@ -256,6 +271,7 @@ impl<A: Application> Setup<A> {
             context.child("witness"),
             inline.clone(),
             self.checked.index,
+            self.epoch,
             self.directory.clone(),
             shared.clone(),
             replayed.clone(),
@@ -270,7 +286,7 @@ impl<A: Application> Setup<A> {
                 relay: inline,
                 reporter,
                 strategy: Sequential,
-                partition: journal_partition(self.epoch),
+                partition: format!("{}{}", self.partition, journal_partition(self.epoch)),
                 mailbox_size: MAILBOX,
                 epoch,
                 floor: simplex::Floor::Genesis(genesis_digest),

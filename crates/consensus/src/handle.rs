@@ -17,6 +17,7 @@ use crate::{
     directory::{self, Directory},
     engine::{Running, Setup, journal_partition},
     progress::Shared,
+    stats::Stats,
 };
 
 /// How long a graceful stop waits for blocks under way to become final and durable.
@@ -36,6 +37,7 @@ type Outcome = Option<Result<(), ConsensusError>>;
 pub struct Handle {
     commands: mpsc::UnboundedSender<Command>,
     finished: watch::Receiver<Outcome>,
+    stats: Arc<Stats>,
 }
 
 /// Starts a validator on threads of its own and returns once it takes part.
@@ -65,6 +67,7 @@ pub fn start<A: Application>(mut config: Config, app: A) -> Result<Handle, Conse
             .with_catch_panics(false),
     );
     let directory = Arc::new(directory);
+    let stats = Arc::new(Stats::new(checked.validators.len()));
     let setup = Setup {
         app,
         checked,
@@ -74,6 +77,9 @@ pub fn start<A: Application>(mut config: Config, app: A) -> Result<Handle, Conse
         heartbeat: config.heartbeat,
         prune_depth: config.prune_depth,
         directory: directory.clone(),
+        partition: String::new(),
+        stats: stats.clone(),
+        gossip: config.gossip,
     };
     let (commands, inbox) = mpsc::unbounded_channel();
     let (outcome, finished) = watch::channel(None);
@@ -89,7 +95,7 @@ pub fn start<A: Application>(mut config: Config, app: A) -> Result<Handle, Conse
             outcome.send_replace(Some(result));
         })
         .map_err(|e| ConsensusError::Stopped(format!("its thread could not be started: {e}")))?;
-    let handle = Handle { commands, finished };
+    let handle = Handle { commands, finished, stats };
     match started.recv() {
         Ok(()) => Ok(handle),
         // It ended before it took part; the thread is about to say why.
@@ -117,6 +123,11 @@ impl Handle {
     /// [`shutdown`](Self::shutdown) for callers outside of an async runtime.
     pub fn shutdown_blocking(self) -> Result<(), ConsensusError> {
         futures::executor::block_on(self.shutdown())
+    }
+
+    /// What consensus counts.
+    pub fn stats(&self) -> Arc<Stats> {
+        self.stats.clone()
     }
 
     /// The metrics of consensus and its runtime, in Prometheus' text format; empty when it has stopped.

@@ -35,19 +35,26 @@ mod delivery;
 mod directory;
 mod engine;
 mod error;
+mod gossip;
 mod handle;
 mod inert;
+mod kept;
 mod peers;
 mod progress;
 mod proposer;
+#[cfg(test)]
+mod simulation;
+mod stats;
 mod witness;
 
-pub use application::Application;
+pub use application::{Application, At, Stored};
 pub use block::{Block, Header, HeaderOf};
 pub use config::{Config, Network, Timeouts, public_key};
 pub use directory::{DirectoryLock, lock};
 pub use error::ConsensusError;
+pub use gossip::{Gossip, GossipPort, Heard, MAX_GOSSIP_BYTES, gossip};
 pub use handle::{Handle, start};
+pub use stats::{Snapshot, Stats, ValidatorStats};
 
 pub(crate) type Scheme = commonware_consensus::simplex::scheme::ed25519::Scheme;
 pub(crate) type Mailbox = commonware_consensus::marshal::core::Mailbox<

@@ -1,11 +1,14 @@
 //! How far the chain is, shared between proposing, delivering and stopping.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use commonware_utils::sync::Mutex;
 use tokio::sync::{mpsc, watch};
 
-use crate::ConsensusError;
+use crate::{ConsensusError, stats::Stats};
 
 /// Heights that matter to whoever proposes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,14 +27,20 @@ pub(crate) struct Shared {
     /// Highest block proposed or seen, and when.
     latest: Mutex<(u64, SystemTime)>,
     fatal: mpsc::UnboundedSender<ConsensusError>,
+    pub(crate) stats: Arc<Stats>,
 }
 
 impl Shared {
     /// `fatal` receives errors after which consensus must stop.
-    pub(crate) fn new(acked: u64, now: SystemTime) -> (Self, mpsc::UnboundedReceiver<ConsensusError>) {
+    pub(crate) fn new(
+        acked: u64,
+        now: SystemTime,
+        stats: Arc<Stats>,
+    ) -> (Self, mpsc::UnboundedReceiver<ConsensusError>) {
         let (fatal, errors) = mpsc::unbounded_channel();
         let (progress, _) = watch::channel(Progress { tip: acked, acked, stopping: false });
-        (Self { progress, latest: Mutex::new((acked, now)), fatal }, errors)
+        stats.tip(acked);
+        (Self { progress, latest: Mutex::new((acked, now)), fatal, stats }, errors)
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Progress> {
@@ -39,6 +48,7 @@ impl Shared {
     }
 
     pub(crate) fn tip(&self, height: u64) {
+        self.stats.tip(height);
         self.progress.send_if_modified(|p| {
             let news = height > p.tip;
             p.tip = p.tip.max(height);
@@ -47,6 +57,7 @@ impl Shared {
     }
 
     pub(crate) fn acked(&self, height: u64) {
+        self.stats.tip(height);
         self.progress.send_if_modified(|p| {
             let news = height > p.acked;
             p.acked = p.acked.max(height);
@@ -61,6 +72,7 @@ impl Shared {
 
     /// A block of this height was proposed, verified or built on.
     pub(crate) fn saw(&self, height: u64, now: SystemTime) {
+        self.stats.saw_block(height);
         let mut latest = self.latest.lock();
         if height > latest.0 {
             *latest = (height, now);

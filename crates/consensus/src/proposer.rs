@@ -124,6 +124,8 @@ impl<A: Application> Proposer<A> {
                 return block;
             }
             tokio::select! {
+                // A fixed order, so that a simulated run repeats.
+                biased;
                 () = &mut notified, if !held => {}
                 changed = progress.changed() => {
                     if changed.is_err() {

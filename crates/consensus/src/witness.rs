@@ -10,11 +10,18 @@ use commonware_codec::Encode as _;
 use commonware_consensus::{
     Reporter, Viewable as _,
     simplex::types::{Activity, Attributable, Vote},
+    types::View,
 };
 use commonware_cryptography::sha256;
 use commonware_runtime::Spawner;
 
-use crate::{Scheme, directory::Directory, inert::Replayed, progress::Shared};
+use crate::{
+    Scheme,
+    directory::Directory,
+    inert::Replayed,
+    progress::Shared,
+    stats::{Kind, Stats},
+};
 
 type Report = Activity<Scheme, sha256::Digest>;
 
@@ -22,7 +29,9 @@ type Report = Activity<Scheme, sha256::Digest>;
 pub(crate) struct Witness<E, R> {
     context: Arc<E>,
     next: R,
-    index: u32,
+    /// `None` for one that does not vote.
+    index: Option<u32>,
+    epoch: u64,
     directory: Arc<Directory>,
     shared: Arc<Shared>,
     voted: Arc<AtomicBool>,
@@ -35,6 +44,7 @@ impl<E, R: Clone> Clone for Witness<E, R> {
             context: self.context.clone(),
             next: self.next.clone(),
             index: self.index,
+            epoch: self.epoch,
             directory: self.directory.clone(),
             shared: self.shared.clone(),
             voted: self.voted.clone(),
@@ -47,13 +57,14 @@ impl<E: Spawner, R> Witness<E, R> {
     pub(crate) fn new(
         context: E,
         next: R,
-        index: u32,
+        index: Option<u32>,
+        epoch: u64,
         directory: Arc<Directory>,
         shared: Arc<Shared>,
         replayed: Option<Arc<Replayed>>,
     ) -> Self {
         let voted = Arc::new(AtomicBool::new(directory.voted()));
-        Self { context: Arc::new(context), next, index, directory, shared, voted, replayed }
+        Self { context: Arc::new(context), next, index, epoch, directory, shared, voted, replayed }
     }
 
     /// The first own vote, journalled by now, is noted beside the journal as well.
@@ -70,7 +81,31 @@ impl<E: Spawner, R> Witness<E, R> {
     }
 
     fn own(&self, vote: &impl Attributable) -> bool {
-        vote.signer().get() == self.index
+        Some(vote.signer().get()) == self.index
+    }
+
+    fn count(&self, activity: &Report) {
+        let stats = &self.shared.stats;
+        let reached = |stats: &Stats, view: View| stats.view(view.get(), self.epoch);
+        match activity {
+            Activity::Notarize(vote) => stats.vote(vote.signer().get(), vote.view().get(), Kind::Notarize),
+            Activity::Nullify(vote) => stats.vote(vote.signer().get(), vote.view().get(), Kind::Nullify),
+            Activity::Finalize(vote) => stats.vote(vote.signer().get(), vote.view().get(), Kind::Finalize),
+            // Whoever holds one of these goes on to the next view.
+            Activity::Notarization(certificate) => reached(stats, certificate.view().next()),
+            Activity::Nullification(certificate) => {
+                stats.nullified();
+                reached(stats, certificate.view().next());
+            }
+            Activity::Finalization(certificate) => {
+                stats.finalized();
+                reached(stats, certificate.view().next());
+            }
+            Activity::Certification(_) => {}
+            Activity::ConflictingNotarize(evidence) => stats.fault(evidence.signer().get()),
+            Activity::ConflictingFinalize(evidence) => stats.fault(evidence.signer().get()),
+            Activity::NullifyFinalize(evidence) => stats.fault(evidence.signer().get()),
+        }
     }
 }
 
@@ -82,6 +117,7 @@ where
     type Activity = Report;
 
     fn report(&mut self, activity: Report) -> Feedback {
+        self.count(&activity);
         let vote = match &activity {
             Activity::Notarize(vote) if self.own(vote) => Some(Vote::Notarize(vote.clone())),
             Activity::Nullify(vote) if self.own(vote) => Some(Vote::Nullify(vote.clone())),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Notify;
 use triad_chain::{ChainError, Judgement, Ledger, header_of};
-use triad_consensus::{Application, Block, Header};
+use triad_consensus::{Application, At, Block, Header, Stored};
 
 #[derive(Clone, Debug)]
 pub struct App {
@@ -104,5 +104,28 @@ impl Application for App {
 
     fn final_height(&self) -> u64 {
         self.ledger.height()
+    }
+
+    async fn stored(&self, at: At) -> Option<Stored> {
+        let found = self
+            .blocking(move |ledger| {
+                let height = match at {
+                    At::Height(height) => Some(height),
+                    At::Digest(digest) => ledger.uncertified(&digest)?,
+                };
+                height.map_or(Ok(None), |height| ledger.final_block(height))
+            })
+            .await;
+        match found {
+            Ok(found) => found.map(|found| Stored {
+                block: block(found.bytes),
+                certificate: found.certificate.map(Bytes::from),
+            }),
+            // A peer can ask another node; this one finds out by itself.
+            Err(error) => {
+                tracing::error!(%error, ?at, "a final block cannot be read for a peer");
+                None
+            }
+        }
     }
 }

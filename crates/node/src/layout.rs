@@ -82,6 +82,11 @@ impl ValidatorKeys {
         })
     }
 
+    /// Writes them where they belong, for their owner's eyes only. Refuses to overwrite.
+    pub fn write(&self, layout: &Layout) -> anyhow::Result<()> {
+        write_secret(&layout.validator(), &serde_json::to_string_pretty(self)?)
+    }
+
     pub fn load(path: &Path) -> anyhow::Result<ValidatorKeys> {
         let text = fs::read_to_string(path).with_context(|| {
             format!("cannot read the validator's keys in {}; {KEY_ADVICE}", path.display())
@@ -161,31 +166,47 @@ pub fn create(layout: &Layout, new: &NewChain) -> anyhow::Result<ChainSpec> {
             layout.dir.display()
         );
     }
-    fs::create_dir_all(&layout.dir).with_context(|| format!("cannot create {}", layout.dir.display()))?;
     let keys = ValidatorKeys::generate()?;
-    let genesis = Genesis {
-        version: GENESIS_VERSION,
-        name: new.name.clone(),
-        chain_id: new.chain_id,
-        time_ms: clock_ms(),
-        validators: vec![keys.entry("validator-0", new.chain_id)?],
-        registrars: new.registrars.clone(),
-        open_registration: u8::from(new.open_registration),
-        fees: Fees { base_fee: 1_000_000_000, evaluation_gas: 2_000, base_fee_to: new.base_fee_to },
-        limits: Limits::default(),
-        default_models: new.default_models.clone(),
-        accounts: new
-            .funded
-            .iter()
-            .map(|address| FundedAccount { address: *address, balance: "1000000000000000000000000".into() })
-            .collect(),
-        rules: vec![Rule { name: "v1".into(), height: 0 }],
-    };
-    let spec = ChainSpec::new(genesis)?;
-    write_secret(&layout.validator(), &serde_json::to_string_pretty(&keys)?)?;
-    fs::write(layout.genesis(), spec.to_json())
-        .with_context(|| format!("cannot write {}", layout.genesis().display()))?;
+    let spec = new.spec(vec![keys.entry("validator-0", new.chain_id)?])?;
+    place(layout, &keys, &spec)?;
     Ok(spec)
+}
+
+/// Writes a node's keys and the genesis of its chain into its data directory.
+pub fn place(layout: &Layout, keys: &ValidatorKeys, spec: &ChainSpec) -> anyhow::Result<()> {
+    fs::create_dir_all(&layout.dir).with_context(|| format!("cannot create {}", layout.dir.display()))?;
+    keys.write(layout)?;
+    fs::write(layout.genesis(), spec.to_json())
+        .with_context(|| format!("cannot write {}", layout.genesis().display()))
+}
+
+impl NewChain {
+    /// The chain of these validators.
+    pub fn spec(&self, validators: Vec<Validator>) -> anyhow::Result<ChainSpec> {
+        let new = self;
+        let genesis = Genesis {
+            version: GENESIS_VERSION,
+            name: new.name.clone(),
+            chain_id: new.chain_id,
+            time_ms: clock_ms(),
+            validators,
+            registrars: new.registrars.clone(),
+            open_registration: u8::from(new.open_registration),
+            fees: Fees { base_fee: 1_000_000_000, evaluation_gas: 2_000, base_fee_to: new.base_fee_to },
+            limits: Limits::default(),
+            default_models: new.default_models.clone(),
+            accounts: new
+                .funded
+                .iter()
+                .map(|address| FundedAccount {
+                    address: *address,
+                    balance: "1000000000000000000000000".into(),
+                })
+                .collect(),
+            rules: vec![Rule { name: "v1".into(), height: 0 }],
+        };
+        Ok(ChainSpec::new(genesis)?)
+    }
 }
 
 /// Writes a file that only its owner can read; refuses to overwrite one.

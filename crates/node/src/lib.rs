@@ -5,6 +5,7 @@
 //! `triad`.
 
 mod app;
+pub mod cluster;
 pub mod disk;
 mod door;
 pub mod layout;
@@ -44,6 +45,21 @@ pub struct NodeOptions {
     pub verifiers: usize,
     /// Shown by `eth_accounts`; only `--dev` has any.
     pub dev_accounts: Vec<alloy_primitives::Address>,
+    /// Where the others are; needed with more than one validator.
+    pub network: Option<NetworkOptions>,
+}
+
+/// A node's place in a network.
+#[derive(Debug, Clone)]
+pub struct NetworkOptions {
+    /// Where other nodes reach this one.
+    pub listen: SocketAddr,
+    /// Consensus keys and addresses of the other validators.
+    pub peers: Vec<([u8; 32], SocketAddr)>,
+    /// Keys and addresses of nodes that follow without voting, and that this one admits.
+    pub observers: Vec<([u8; 32], SocketAddr)>,
+    /// Follow without voting.
+    pub observer: bool,
 }
 
 impl NodeOptions {
@@ -60,6 +76,7 @@ impl NodeOptions {
             history: triad_chain::HISTORY,
             verifiers: 2,
             dev_accounts: Vec::new(),
+            network: None,
         }
     }
 }
@@ -88,13 +105,48 @@ impl std::fmt::Debug for Node {
     }
 }
 
+/// All nodes that this one knows of, validators first, named as genesis names them.
+fn members(
+    spec: &triad_chain::ChainSpec,
+    network: Option<&NetworkOptions>,
+    own: &[u8; 32],
+) -> Vec<cluster::Member> {
+    let known = network.map(|n| n.peers.clone()).unwrap_or_default();
+    let address = |key: &[u8; 32]| match key == own {
+        true => network.map(|n| n.listen),
+        false => known.iter().find(|(peer, _)| peer == key).map(|(_, address)| *address),
+    };
+    let mut members: Vec<cluster::Member> = (0u32..)
+        .zip(spec.sorted_keys())
+        .map(|(index, key)| {
+            let entry = spec.genesis.validators.iter().find(|v| v.consensus_key.as_ref() == key);
+            let name = entry.map_or_else(|| format!("validator {index}"), |v| v.name.clone());
+            cluster::Member { name, key, address: address(&key), index: Some(index) }
+        })
+        .collect();
+    let mut observers = network.map(|n| n.observers.clone()).unwrap_or_default();
+    if let Some(network) = network.filter(|n| n.observer) {
+        observers.push((*own, network.listen));
+    }
+    for (key, address) in observers {
+        if members.iter().all(|m| m.key != key) {
+            let name = format!("observer {}", hex::encode(&key[..4]));
+            members.push(cluster::Member { name, key, address: Some(address), index: None });
+        }
+    }
+    members
+}
+
 impl Node {
     /// Opens the data directory, which must hold a chain, and starts everything.
     pub async fn start(options: NodeOptions) -> anyhow::Result<Node> {
         let layout = &options.layout;
         let spec = layout.spec()?;
         let keys = ValidatorKeys::load(&layout.validator())?;
-        keys.check(&spec).with_context(|| format!("{} cannot be used", layout.validator().display()))?;
+        let observer = options.network.as_ref().is_some_and(|network| network.observer);
+        if !observer {
+            keys.check(&spec).with_context(|| format!("{} cannot be used", layout.validator().display()))?;
+        }
         // Taken before the store is opened: a second process must find out before it touches anything.
         let lock = triad_consensus::lock(&layout.dir)?;
         let mut consensus = triad_consensus::Config::new(
@@ -107,7 +159,25 @@ impl Node {
         consensus.max_block_bytes = (2 * limits.block_bytes + 65_536) as usize;
         consensus.heartbeat = options.heartbeat;
         consensus.lock = Some(lock);
-        let signer = CheckpointSigner::new(&spec, keys.checkpoint()?);
+        let networked = spec.genesis.validators.len() > 1;
+        let mut gossip = None;
+        if let Some(network) = options.network.as_ref().filter(|_| networked) {
+            let (ours, port) = triad_consensus::gossip();
+            gossip = Some(ours);
+            consensus.gossip = Some(port);
+            consensus.observer = observer;
+            consensus.network = Some(triad_consensus::Network {
+                listen: network.listen,
+                peers: network.peers.clone(),
+                observers: network.observers.clone(),
+            });
+        }
+        let own_key = triad_consensus::public_key(&keys.consensus()?);
+        let members = members(&spec, options.network.as_ref(), &own_key);
+        let signer = match observer {
+            true => None,
+            false => CheckpointSigner::new(&spec, keys.checkpoint()?),
+        };
         let (chain_dir, history) = (layout.chain(), options.history);
         let ledger =
             tokio::task::spawn_blocking(move || Ledger::open_keeping(&chain_dir, spec, history)).await??;
@@ -139,6 +209,13 @@ impl Node {
         let disk = tokio::spawn(room.run());
         let app = App::new(ledger.clone());
         let consensus = tokio::task::spawn_blocking(move || triad_consensus::start(consensus, app)).await??;
+        let cluster = cluster::Cluster::new(own_key, members, ledger.clone(), consensus.stats());
+        if networked {
+            gate.shut_as(
+                "no-quorum",
+                "the node has just started and does not know yet whether the others are in reach",
+            );
+        }
         let door = ChainDoor::new(submitter.clone(), &reader, when_stopped());
         let mqtt = triad_ingest::serve(options.mqtt.clone(), door, &mut registry, when_stopped())
             .await
@@ -155,7 +232,11 @@ impl Node {
                 let max_commit_age = Some(options.heartbeat * 4 + Duration::from_secs(10));
                 let config = ApiConfig { address, max_commit_age, ..ApiConfig::default() };
                 let mut backend = Backend::new(reader.clone(), submitter.clone(), Arc::new(registry));
-                backend.ready = Some(Arc::new(move || gate.why().map_or(Ok(()), Err)));
+                let ready_gate = gate.clone();
+                backend.ready = Some(Arc::new(move || ready_gate.why().map_or(Ok(()), Err)));
+                let (shown, counted) = (cluster.clone(), cluster.clone());
+                backend.network = Some(Arc::new(move || shown.json()));
+                backend.extra_metrics = Some(Arc::new(move || counted.metrics()));
                 let (service, server) = json_rpc.service();
                 backend.rpc = Some(door::json_rpc(service));
                 rpc_servers.push(server);
@@ -171,6 +252,15 @@ impl Node {
             }
         };
         let http = api.as_ref().map(|api| api.address);
+        if let Some(gossip) = gossip {
+            let (talking, stopping) = (cluster.run(gossip, submitter.clone(), gate, http), when_stopped());
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = talking => {}
+                    () = stopping => {}
+                }
+            });
+        }
         Ok(Node {
             reader,
             submitter,

@@ -6,6 +6,7 @@ mod client;
 mod commands;
 mod config;
 mod demo;
+mod network;
 mod public_proof;
 mod publisher;
 mod signer;
@@ -44,6 +45,9 @@ enum Command {
     Init(commands::init::Args),
     /// Run a node.
     Node(commands::node::Args),
+    /// Make, run and watch a network of several nodes.
+    #[command(subcommand)]
+    Network(commands::network::Command),
     /// Make and show device keys.
     #[command(subcommand)]
     Key(commands::key::Command),
@@ -84,6 +88,7 @@ fn main() -> std::process::ExitCode {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Init(args) => commands::init::run(&args),
         Command::Node(args) => commands::node::run(args),
+        Command::Network(command) => commands::network::run(command),
         Command::Key(command) => commands::key::run(&command),
         Command::Device(args) => commands::device::run(args),
         Command::Model(args) => commands::model::run(args),

@@ -30,13 +30,19 @@ impl Cluster {
     }
 
     fn start(&self, index: usize, dir: &Path) -> (Handle, Ledger) {
+        self.start_keeping(index, dir, 2048)
+    }
+
+    fn start_keeping(&self, index: usize, dir: &Path, prune_depth: u64) -> (Handle, Ledger) {
         let (secret, _, listen) = self.keys[index];
         let validators = self.keys.iter().map(|(_, public, _)| *public).collect();
         let mut config = Config::new(dir, secret, b"triad-cluster".to_vec(), validators);
         config.heartbeat = Duration::from_millis(500);
+        config.prune_depth = prune_depth;
         config.network = Some(Network {
             listen,
             peers: self.keys.iter().map(|(_, public, address)| (*public, *address)).collect(),
+            observers: Vec::new(),
         });
         let ledger = Ledger::open(dir, Options { items_a_block: 5, ..Options::default() });
         (start(config, ledger.clone()).unwrap(), ledger)
@@ -93,4 +99,39 @@ fn four_validators_agree_and_survive_one_down() {
 
 fn digest(validators: &[Option<(Handle, Ledger)>], height: u64) -> [u8; 32] {
     validators[0].as_ref().unwrap().1.digest(height)
+}
+
+#[test]
+fn a_node_that_was_off_for_longer_than_the_archives_keep_gets_blocks_from_the_ledgers() {
+    const DEPTH: u64 = 32;
+    log();
+    let dirs: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();
+    let cluster = Cluster::new(4);
+    runtime().block_on(async {
+        let mut validators: Vec<_> =
+            (0..3).map(|i| cluster.start_keeping(i, dirs[i].path(), DEPTH)).collect();
+        // Three are a quorum. Whatever the fourth will need first is pruned by then.
+        let mut item = 0u32;
+        while *validators[0].1.heights().borrow() < 5 * DEPTH {
+            for (_, ledger) in &validators {
+                ledger.submit(item.to_be_bytes().to_vec());
+                item += 1;
+            }
+            for (_, ledger) in &validators {
+                soon("finality with three", ledger.drained()).await;
+            }
+        }
+        let there = *validators[0].1.heights().borrow();
+        validators.push(cluster.start_keeping(3, dirs[3].path(), DEPTH));
+        let late = validators[3].1.clone();
+        soon("catching up", late.reach(there)).await;
+        for height in 0..=there {
+            assert_eq!(late.digest(height), validators[0].1.digest(height), "height {height}");
+        }
+        let served: u64 = validators[..3].iter().map(|(_, ledger)| ledger.served()).sum();
+        assert!(served >= DEPTH, "the first blocks came from the ledgers: {served}");
+        for (handle, _) in validators {
+            soon("the stop", handle.shutdown()).await.unwrap();
+        }
+    });
 }

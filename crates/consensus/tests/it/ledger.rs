@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, watch};
-use triad_consensus::{Application, Block, Header};
+use triad_consensus::{Application, At, Block, Header, Stored};
 
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -60,6 +60,10 @@ struct State {
     pending: HashMap<[u8; 32], ([u8; 32], u64, HashSet<Bytes>)>,
     pub largest_pending: usize,
     pub certificates: Vec<(u64, [u8; 32], Bytes)>,
+    /// Final blocks of this process, for peers.
+    kept: HashMap<u64, Stored>,
+    /// How often a peer got one of them.
+    served: u64,
 }
 
 pub fn parse(bytes: &[u8]) -> Result<(Header, Vec<Bytes>), String> {
@@ -140,6 +144,8 @@ impl Ledger {
                     pending: HashMap::new(),
                     largest_pending: 0,
                     certificates: Vec::new(),
+                    kept: HashMap::new(),
+                    served: 0,
                 }),
                 work: Arc::default(),
                 height: watch::channel(height).0,
@@ -185,6 +191,10 @@ impl Ledger {
 
     pub fn digest(&self, height: u64) -> [u8; 32] {
         self.state().digests[height as usize]
+    }
+
+    pub fn served(&self) -> u64 {
+        self.state().served
     }
 
     pub fn certificates(&self) -> Vec<(u64, [u8; 32], Bytes)> {
@@ -290,6 +300,16 @@ impl Application for Ledger {
     fn final_height(&self) -> u64 {
         *self.inner.height.borrow()
     }
+
+    async fn stored(&self, at: At) -> Option<Stored> {
+        let mut state = self.state();
+        let found = match at {
+            At::Height(height) => state.kept.get(&height).cloned(),
+            At::Digest(digest) => state.kept.values().find(|s| s.block.digest == digest).cloned(),
+        };
+        state.served += u64::from(found.is_some());
+        found
+    }
 }
 
 impl State {
@@ -327,6 +347,8 @@ impl Ledger {
             state.file.sync_data().map_err(|e| e.to_string())?;
         }
         state.digests.push(block.digest);
+        let stored = Stored { block: block.clone(), certificate: certificate.clone() };
+        state.kept.insert(block.height, stored);
         if let Some(certificate) = certificate {
             state.certificates.push((block.height, block.digest, certificate));
         }

@@ -25,6 +25,11 @@ pub fn now() -> Seconds {
     out
 }
 
+/// What one process has used since it began, in seconds.
+pub fn of_process(id: u32) -> f64 {
+    read(format!("/proc/{id}/stat").as_ref()).map_or(0.0, |(_, seconds)| seconds)
+}
+
 /// What was used between two looks, rows under 10 ms left out.
 pub fn between(before: &Seconds, after: &Seconds) -> Seconds {
     let used = |(name, s): (&String, &f64)| (name.clone(), s - before.get(name).copied().unwrap_or(0.0));

@@ -5,6 +5,7 @@
 
 pub mod baseline;
 pub mod case;
+pub mod cluster;
 pub mod count;
 pub mod cpu;
 pub mod evm;

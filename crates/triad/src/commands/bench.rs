@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::Done;
 use crate::bench::case::{Door, Model};
-use crate::bench::{evm, ingest, table, worst};
+use crate::bench::{cluster, evm, ingest, table, worst};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -21,6 +21,9 @@ pub enum Command {
         after_help = "Examples:\n  triad bench evm --anvil ./anvil\n  triad bench evm --accounts 0        (without the large state)\n\nanvil is Foundry's: npm install @foundry-rs/anvil. Without it Triad is measured alone."
     )]
     Evm(EvmArgs),
+    /// Measure networks of several validators, all on this machine: statements/s final, latency, what the leader's end costs.
+    #[command(after_help = "Example:\n  triad bench cluster --validators 1,4,7 --seconds 10")]
+    Cluster(ClusterArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -37,6 +40,27 @@ pub struct EvmArgs {
     /// Accounts, and holders of the token, of the large state; 0 leaves it out.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(0..=10_000_000))]
     accounts: u64,
+    /// Where the chains are made, and removed again.
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Print a JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ClusterArgs {
+    /// Sizes of the networks, one after the other.
+    #[arg(long, value_delimiter = ',', default_value = "1,4,7", value_parser = clap::value_parser!(u32).range(1..=31))]
+    validators: Vec<u32>,
+    /// Full load for so long.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    devices: u32,
+    /// Statements signed before the clock starts; the load ends when they are used up.
+    #[arg(long, default_value_t = 400_000)]
+    statements: u32,
     /// Where the chains are made, and removed again.
     #[arg(long, default_value = ".", value_name = "DIR")]
     data_dir: PathBuf,
@@ -133,6 +157,23 @@ pub fn run(command: Command) -> Done {
                 print!("{}", report.table());
             }
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Cluster(args) => {
+            let options = cluster::Options {
+                validators: args.validators.into_iter().map(|n| n as usize).collect(),
+                seconds: args.seconds,
+                devices: args.devices as usize,
+                statements: args.statements as usize,
+                data_dir: args.data_dir,
+            };
+            let report = cluster::run(&options)?;
+            if args.json {
+                println!("{}", serde_json::to_string(&report)?);
+            } else {
+                print!("{}", cluster::table(&report));
+            }
+            let missing = report.cases.iter().any(|c| c.missing > 0);
+            Ok(if missing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
         Command::Block(args) => {
             let options = worst::Options {

@@ -1,7 +1,7 @@
 //! `triad node`
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use triad_ingest::{MqttConfig, TlsListener};
 use super::{Done, block_on, init, stopped};
 use crate::config::{self, FileConfig};
 use crate::node::layout::{Layout, dev_wallets};
-use crate::node::{DISK_RESERVE, Node, NodeOptions};
+use crate::node::{DISK_RESERVE, NetworkOptions, Node, NodeOptions};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -61,6 +61,9 @@ pub struct Args {
     /// Once it runs, print a JSON object with its addresses.
     #[arg(long)]
     json: bool,
+    /// Stop when the standard input ends: whoever started this is gone then.
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
 }
 
 pub fn run(args: Args) -> Done {
@@ -69,7 +72,8 @@ pub fn run(args: Args) -> Done {
         None => FileConfig::default(),
     };
     let loopback = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-    let dir = args.data_dir.or(file.data_dir).unwrap_or_else(|| "triad-data".into());
+    let dir = args.data_dir.or(file.data_dir.clone()).or_else(|| beside(args.config.as_deref(), &file));
+    let dir = dir.unwrap_or_else(|| "triad-data".into());
     let layout = Layout::new(dir);
     if !layout.genesis().exists() {
         if !args.dev {
@@ -107,9 +111,10 @@ pub fn run(args: Args) -> Done {
             false => args.history.or(file.history).unwrap_or(triad_chain::HISTORY),
         },
         verifiers: 2,
+        network: file.network.as_ref().map(options_of).transpose()?,
         dev_accounts: if args.dev { dev_wallets().iter().map(|w| w.address()).collect() } else { Vec::new() },
     };
-    let (dev, json) = (args.dev, args.json);
+    let (dev, json, until_stdin_ends) = (args.dev, args.json, args.until_stdin_ends);
     let dir = options.layout.dir.clone();
     stopped::instead_of_panics("the node", &dir);
     block_on(async move {
@@ -121,10 +126,44 @@ pub fn run(args: Args) -> Done {
             error = node.failed() => stopped::end(&dir, &format!("{error:#}")),
             _ = tokio::signal::ctrl_c() => {}
             _ = terminate.recv() => {}
+            () = stdin_end(until_stdin_ends) => {}
         }
         eprintln!("stopping: what is in flight becomes final first");
         node.stop().await?;
         Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Resolves when the standard input ends, if that is asked for.
+async fn stdin_end(wanted: bool) {
+    let (ended, end) = tokio::sync::oneshot::channel::<()>();
+    if !wanted {
+        return std::future::pending().await;
+    }
+    // A thread of its own: nothing waits for it when the node stops for another reason.
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        drop(ended);
+    });
+    let _ = end.await;
+}
+
+/// The configuration of a node of a network lives in its data directory.
+fn beside(config: Option<&Path>, file: &FileConfig) -> Option<PathBuf> {
+    file.network.as_ref()?;
+    let dir = config?.parent()?;
+    Some(if dir.as_os_str().is_empty() { ".".into() } else { dir.to_owned() })
+}
+
+fn options_of(network: &config::NetworkConfig) -> anyhow::Result<NetworkOptions> {
+    let nodes = |list: &[config::PeerConfig]| {
+        list.iter().map(|peer| Ok((peer.key()?, peer.address))).collect::<anyhow::Result<Vec<_>>>()
+    };
+    Ok(NetworkOptions {
+        listen: network.listen,
+        peers: nodes(&network.peers)?,
+        observers: nodes(&network.observers)?,
+        observer: network.observer,
     })
 }
 

@@ -1,6 +1,8 @@
 //! The binary as a process, a load on it, and what it must still know afterwards.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod network;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

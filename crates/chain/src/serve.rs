@@ -1,0 +1,49 @@
+//! Final blocks for peers that were off for long.
+//!
+//! By height for a block with a certificate of its own. A block without one (a descendant's made it final) is asked for by
+//! its digest; there are few of these, and their digests are gathered when the first is asked for.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::error::ChainError;
+use crate::ledger::Ledger;
+
+/// Digests of final blocks without a certificate of their own.
+#[derive(Debug, Default)]
+pub(crate) struct Uncertified(Mutex<(u64, HashMap<[u8; 32], u64>)>);
+
+/// A stored block and the encoded certificate of exactly its height, if there is one.
+#[derive(Debug, Clone)]
+pub struct FinalBlock {
+    pub bytes: Bytes,
+    pub certificate: Option<Vec<u8>>,
+}
+
+impl Ledger {
+    /// The final block at a height.
+    pub fn final_block(&self, height: u64) -> Result<Option<FinalBlock>, ChainError> {
+        let store = &self.0.store;
+        let (Some(block), Some(stored)) = (store.block(height)?, store.checkpoint(height)?) else {
+            return Ok(None);
+        };
+        Ok(Some(FinalBlock { bytes: block.bytes, certificate: stored.certificate }))
+    }
+
+    /// The height of a final block that has no certificate of its own. The first call goes through all checkpoints.
+    pub fn uncertified(&self, digest: &[u8; 32]) -> Result<Option<u64>, ChainError> {
+        let mut known = self.0.uncertified.0.lock();
+        let (seen, heights) = &mut *known;
+        for height in *seen + 1..=self.height() {
+            if let Some(stored) = self.0.store.checkpoint(height)?
+                && stored.certificate.is_none()
+            {
+                heights.insert(stored.checkpoint.digest(), height);
+            }
+            *seen = height;
+        }
+        Ok(heights.get(digest).copied())
+    }
+}

@@ -1,0 +1,240 @@
+//! A node among others: it tells them what its doors accepted and how far it is, hears the same from them, and knows from
+//! that whether it may take work.
+//!
+//! - What a door accepted goes to all other nodes, in messages of up to 256 KiB, and through the receiver's own verifying
+//!   queue. Each peer is a source of its own ([`Submitter::peer`]): one that relays bad signatures is slowed down alone.
+//!   It is relayed once, by the node that took it, and may be lost: that node proposes it when it leads. Identities make
+//!   duplicates harmless: the pool keeps one entry an identity, a block holds each number once.
+//! - Each half second every node says its height and its clock. Whoever hears fewer than a quorum shuts its gate
+//!   (`no-quorum`), whoever lacks more than [`peers::MAX_LAG`] blocks that an honest node has, too (`catching-up`).
+
+pub mod message;
+pub mod peers;
+mod report;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use triad_chain::{Gate, Ledger, Submitter, Work, clock_ms};
+use triad_consensus::{Gossip, Heard, Stats};
+
+use message::{Hello, MAX_WORK_BYTES, Message};
+pub use peers::{Member, Peers, Standing};
+
+const HELLO: Duration = Duration::from_millis(500);
+const WATCH: Duration = Duration::from_millis(100);
+/// How long a node that starts waits for the others before it says that they are missing.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Work between the doors and the network.
+const OUTBOX: usize = 16_384;
+/// Messages of one peer that wait for the verifiers; more are dropped, its own doors keep them.
+const INBOX: usize = 64;
+
+/// What was gossiped.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub sent: AtomicU64,
+    pub received: AtomicU64,
+    pub dropped: AtomicU64,
+    pub malformed: AtomicU64,
+}
+
+/// Cheap to clone through its `Arc`.
+pub struct Cluster {
+    pub peers: Peers,
+    pub(crate) counts: Counts,
+    pub(crate) stats: Arc<Stats>,
+    ledger: Ledger,
+    program: String,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("members", &self.peers.members().len()).finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    pub fn new(own: [u8; 32], members: Vec<Member>, ledger: Ledger, stats: Arc<Stats>) -> Arc<Cluster> {
+        Arc::new(Cluster {
+            peers: Peers::new(own, members),
+            counts: Counts::default(),
+            stats,
+            ledger,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    pub fn standing(&self) -> Standing {
+        self.peers.standing(self.ledger.height(), Instant::now())
+    }
+
+    /// Talks and listens until the network or the runtime ends. `http` is where this node's API listens.
+    pub async fn run(
+        self: Arc<Self>,
+        gossip: Gossip,
+        submitter: Submitter,
+        gate: Arc<Gate>,
+        http: Option<SocketAddr>,
+    ) {
+        let (work, outgoing) = mpsc::channel(OUTBOX);
+        self.ledger.send_work_to(work);
+        let Gossip { out, heard, .. } = gossip;
+        tokio::join!(
+            self.relay(outgoing, out.clone()),
+            self.say_hello(out, http.map(|a| a.to_string()).unwrap_or_default()),
+            self.listen(heard, submitter),
+            self.watch(gate),
+        );
+    }
+
+    async fn say_hello(&self, out: mpsc::Sender<Bytes>, http: String) {
+        loop {
+            let hello = Hello {
+                program: self.program.clone(),
+                height: self.ledger.height(),
+                tip: self.stats.snapshot().tip,
+                time_ms: clock_ms(),
+                http: http.clone(),
+            };
+            // The next one will do.
+            let _ = out.try_send(Message::Hello(hello).encode());
+            tokio::time::sleep(HELLO).await;
+        }
+    }
+
+    /// Takes whatever has come meanwhile into one message, so messages grow under load.
+    async fn relay(&self, mut outgoing: mpsc::Receiver<Work>, out: mpsc::Sender<Bytes>) {
+        let mut ready: Vec<Work> = Vec::new();
+        while outgoing.recv_many(&mut ready, 2048).await > 0 {
+            let (mut statements, mut transactions, mut bytes) = (Vec::new(), Vec::new(), 0);
+            for work in ready.drain(..) {
+                let size = 5 + match &work {
+                    Work::Statement(item) | Work::Transaction(item) => item.len(),
+                };
+                if bytes + size > MAX_WORK_BYTES {
+                    self.send(&out, std::mem::take(&mut statements), std::mem::take(&mut transactions)).await;
+                    bytes = 0;
+                }
+                if size > MAX_WORK_BYTES {
+                    continue;
+                }
+                bytes += size;
+                match work {
+                    Work::Statement(item) => statements.push(item),
+                    Work::Transaction(item) => transactions.push(item),
+                }
+            }
+            self.send(&out, statements, transactions).await;
+        }
+    }
+
+    async fn send(&self, out: &mpsc::Sender<Bytes>, statements: Vec<Bytes>, transactions: Vec<Bytes>) {
+        let items = (statements.len() + transactions.len()) as u64;
+        if items == 0 {
+            return;
+        }
+        let message = Message::Work { statements, transactions }.encode();
+        match out.send(message).await {
+            Ok(()) => self.counts.sent.fetch_add(items, Relaxed),
+            Err(_) => self.counts.dropped.fetch_add(items, Relaxed),
+        };
+    }
+
+    async fn listen(&self, mut heard: mpsc::Receiver<Heard>, submitter: Submitter) {
+        let mut inboxes: BTreeMap<[u8; 32], mpsc::Sender<(Vec<Bytes>, Vec<Bytes>)>> = BTreeMap::new();
+        while let Some(Heard { from, bytes }) = heard.recv().await {
+            match Message::decode(&bytes) {
+                Ok(Message::Hello(hello)) => self.peers.hear(from, hello, Instant::now(), clock_ms()),
+                Ok(Message::Work { statements, transactions }) => {
+                    let items = (statements.len() + transactions.len()) as u64;
+                    self.counts.received.fetch_add(items, Relaxed);
+                    let inbox = inboxes.entry(from).or_insert_with(|| inbox(submitter.peer()));
+                    if inbox.try_send((statements, transactions)).is_err() {
+                        self.counts.dropped.fetch_add(items, Relaxed);
+                    }
+                }
+                Err(error) => {
+                    self.counts.malformed.fetch_add(1, Relaxed);
+                    tracing::debug!(from = %hex::encode(from), %error, "a message is not understood");
+                }
+            }
+        }
+    }
+
+    /// Opens and shuts the gate, and tells the operator when something changes.
+    async fn watch(&self, gate: Arc<Gate>) {
+        let (mut had_quorum, mut was_behind, mut was_wrong) = (None, false, false);
+        let started = Instant::now();
+        loop {
+            let now = self.standing();
+            let has_quorum = now.has_quorum();
+            if !has_quorum {
+                gate.shut_as("no-quorum", report::no_quorum(&now));
+            } else {
+                gate.open_as("no-quorum");
+            }
+            // At first the others may still be starting.
+            let patient = had_quorum.is_none() && !has_quorum && started.elapsed() < PATIENCE;
+            if had_quorum != Some(has_quorum) && !patient {
+                if has_quorum {
+                    tell(&format!("{} validators are in reach: the node takes work", now.connected));
+                } else {
+                    tell(&report::no_quorum(&now));
+                }
+                had_quorum = Some(has_quorum);
+            }
+            let behind = now.is_behind();
+            if behind {
+                gate.shut_as("catching-up", report::behind(&now, self.ledger.height()));
+            } else if was_behind {
+                gate.open_as("catching-up");
+            }
+            if behind != was_behind {
+                let height = self.ledger.height();
+                if behind {
+                    tell(&report::behind(&now, height));
+                } else {
+                    tell(&format!("caught up at block {height}"));
+                }
+                was_behind = behind;
+            }
+            if now.has_wrong_clock() != was_wrong {
+                was_wrong = now.has_wrong_clock();
+                if was_wrong {
+                    tell(&report::wrong_clock(&now));
+                }
+            }
+            tokio::time::sleep(WATCH).await;
+        }
+    }
+}
+
+fn tell(what: &str) {
+    tracing::info!("{what}");
+    eprintln!("triad: {what}");
+}
+
+/// Submits what one peer relays, one message after the other, as fast as the verifiers take it.
+fn inbox(source: Submitter) -> mpsc::Sender<(Vec<Bytes>, Vec<Bytes>)> {
+    let (sender, mut messages) = mpsc::channel::<(Vec<Bytes>, Vec<Bytes>)>(INBOX);
+    tokio::spawn(async move {
+        while let Some((statements, transactions)) = messages.recv().await {
+            for statement in statements {
+                // Nobody here waits for the answer.
+                drop(source.submit(statement).await);
+            }
+            for transaction in transactions {
+                if let Err(refusal) = source.transaction(&transaction) {
+                    tracing::debug!(%refusal, "a relayed transaction is not taken");
+                }
+            }
+        }
+    });
+    sender
+}

@@ -1,0 +1,215 @@
+//! Four validators and an observer as processes: under load through all doors the validators are killed one by one, all at
+//! once, and two at once. Nothing acknowledged is lost, nothing is there twice, all agree, and receipts need a quorum.
+
+#![allow(clippy::unwrap_used)] // A test may panic.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::network::Network;
+use common::*;
+use serde_json::Value;
+use triad_log::Receipt;
+
+const KILLS: usize = 4;
+/// How soon a node that starts has caught up and takes work, on a busy machine.
+const READY: Duration = Duration::from_secs(30);
+
+/// One device whose statements go through all doors in turn, each again through the next door until it is acknowledged.
+struct Load {
+    stop: AtomicBool,
+    next: AtomicU32,
+    acknowledged: Mutex<BTreeMap<u32, u64>>,
+    refused: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Load {
+    async fn run(&self, doors: &[String], first: usize) {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+        let mut door = first;
+        while !self.stop.load(Relaxed) {
+            let n = self.next.fetch_add(1, Relaxed);
+            let statement = reading(n);
+            loop {
+                let answer = post(&client, &doors[door % doors.len()], statement.clone()).await;
+                if let Some(leaf) = answer.as_ref().and_then(|a| a["leaf"].as_u64()) {
+                    let before = self.acknowledged.lock().unwrap().insert(n, leaf);
+                    assert_eq!(before, None);
+                    break;
+                }
+                // A dead door, or a problem: the next one.
+                let code = answer.as_ref().and_then(|a| a["code"].as_str()).unwrap_or("no answer").to_owned();
+                *self.refused.lock().unwrap().entry(code).or_default() += 1;
+                door += 1;
+                if self.stop.load(Relaxed) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            door += 1;
+        }
+    }
+}
+
+fn verify(receipt: &std::path::Path, genesis: &std::path::Path) -> Value {
+    let done = Command::new(TRIAD)
+        .args(["verify", "--json", "--genesis"])
+        .args([genesis, receipt])
+        .output()
+        .unwrap();
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+#[test]
+fn a_network_survives_kills_and_forgets_nothing_it_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut seed = seed(0x00C1_0573);
+    let runtime = runtime();
+    let mut net = Network::new(dir.path(), 4);
+    net.add_observer();
+    net.start();
+    net.ready(&runtime, READY);
+    register(dir.path(), &net.nodes[1].http, &net.nodes[1].rpc);
+    // The registration counts at every door once it is final there.
+    let height = net.height(&runtime, 1);
+    net.checkpoints(&runtime, height, READY);
+
+    // The observer has doors, too; all are killed with it in the middle, and its ports change then.
+    let doors: Vec<String> = net.nodes[..4].iter().map(|n| n.http.clone()).collect();
+    let load = Arc::new(Load {
+        stop: AtomicBool::new(false),
+        next: AtomicU32::new(0),
+        acknowledged: Mutex::default(),
+        refused: Mutex::default(),
+    });
+    let senders: Vec<_> = (0..8)
+        .map(|i| {
+            let (load, doors) = (load.clone(), doors.clone());
+            runtime.spawn(async move { load.run(&doors, i).await })
+        })
+        .collect();
+
+    // One at a time, at random moments.
+    for _ in 0..KILLS {
+        let victim = next(&mut seed) as usize % 4;
+        std::thread::sleep(Duration::from_millis(200 + next(&mut seed) % 600));
+        net.nodes[victim].kill();
+        std::thread::sleep(Duration::from_millis(next(&mut seed) % 1500));
+        net.nodes[victim].start();
+        net.ready(&runtime, READY);
+    }
+    // All at once.
+    for node in &mut net.nodes {
+        node.kill();
+    }
+    for node in &mut net.nodes {
+        node.start();
+    }
+    net.ready(&runtime, READY);
+    let before = load.acknowledged.lock().unwrap().len();
+    let since = Instant::now();
+    while load.acknowledged.lock().unwrap().len() < before + 50 {
+        assert!(since.elapsed() < READY, "the load goes on after all were killed");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    load.stop.store(true, Relaxed);
+    for sender in senders {
+        runtime.block_on(sender).unwrap();
+    }
+    let acknowledged = load.acknowledged.lock().unwrap().clone();
+    println!("{} acknowledged; refused on the way: {:?}", acknowledged.len(), load.refused.lock().unwrap());
+
+    // The same statement through two doors at once is one leaf.
+    let client = reqwest::Client::new();
+    for i in 0..8 {
+        let n = load.next.fetch_add(1, Relaxed);
+        let (a, b) = (&doors[i % 4], &doors[(i + 1) % 4]);
+        let (a, b) = runtime.block_on(async {
+            futures::future::join(post(&client, a, reading(n)), post(&client, b, reading(n))).await
+        });
+        let (a, b) = (a.unwrap(), b.unwrap());
+        assert!(a["leaf"].is_u64(), "{a}");
+        assert_eq!(a["leaf"], b["leaf"], "{a} {b}");
+    }
+
+    // An observer takes statements, and has them before it says so.
+    let n = load.next.fetch_add(1, Relaxed);
+    let answer = runtime.block_on(post(&client, &net.nodes[4].http, reading(n))).unwrap();
+    check(&runtime, &net.nodes[4].http, n, answer["leaf"].as_u64().unwrap());
+    let network = runtime.block_on(get(format!("{}/v1/network", net.nodes[4].http))).unwrap();
+    assert_eq!((&network["role"], &network["connected"]), (&"observer".into(), &4.into()), "{network}");
+
+    // Two of four down: the rest says so at once, and goes on by itself.
+    net.nodes[2].kill();
+    net.nodes[3].kill();
+    let since = Instant::now();
+    let n = load.next.fetch_add(1, Relaxed);
+    loop {
+        let post = client
+            .post(format!("{}/v1/statements", doors[0]))
+            .header("content-type", "application/cose")
+            .timeout(Duration::from_secs(4));
+        let answer = runtime.block_on(async { post.body(reading(n)).send().await });
+        // Taken in the moment in which nobody has noticed yet, it is not acknowledged.
+        if let Ok(answer) = answer
+            && answer.status() == 503
+        {
+            assert!(answer.headers().contains_key("retry-after"));
+            let problem: Value = runtime.block_on(async { answer.json().await }).unwrap();
+            assert_eq!(problem["code"], "no-quorum", "{problem}");
+            break;
+        }
+        assert!(since.elapsed() < Duration::from_secs(15), "it does not say that it has no quorum");
+    }
+    let ready = runtime.block_on(get(format!("{}/readyz", doors[1]))).unwrap();
+    assert_eq!(ready["code"], "not-ready", "{ready}");
+    net.nodes[2].start();
+    net.nodes[3].start();
+    net.ready(&runtime, READY);
+    let again = runtime.block_on(post(&client, &doors[3], reading(n))).unwrap();
+    assert!(again["leaf"].is_u64(), "it resumes by itself: {again}");
+
+    // All have the same log, and in it everything that was acknowledged, once.
+    let height = net.height(&runtime, 3);
+    let checkpoints = net.checkpoints(&runtime, height, READY);
+    for other in &checkpoints[1..] {
+        assert_eq!(other["digest"], checkpoints[0]["digest"], "block {height}");
+    }
+    let pairs: Vec<(u32, u64)> = acknowledged.iter().map(|(n, leaf)| (*n, *leaf)).collect();
+    let all: Acknowledged = Arc::new(Mutex::new(pairs));
+    assert!(check_all(&runtime, &doors[0], &all) > 100, "the load got through");
+    for (i, (n, leaf)) in acknowledged.iter().enumerate().step_by(17) {
+        let answer = runtime.block_on(post(&client, &doors[i % 4], reading(*n))).unwrap();
+        assert_eq!((answer["leaf"].as_u64(), &answer["duplicate"]), (Some(*leaf), &Value::Bool(true)));
+    }
+
+    // A receipt holds offline; with the signatures of two of four it does not.
+    let leaf = acknowledged.values().next().unwrap();
+    let receipt = runtime.block_on(async {
+        let answer = reqwest::get(format!("{}/v1/statements/{leaf}/receipt", doors[2])).await.unwrap();
+        answer.bytes().await.unwrap()
+    });
+    let (path, genesis) = (dir.path().join("receipt"), net.dir.join("genesis.json"));
+    std::fs::write(&path, &receipt).unwrap();
+    assert_eq!(verify(&path, &genesis)["verified"], true);
+    let mut short = Receipt::decode(&receipt).unwrap();
+    short.certificate.signatures.truncate(2);
+    std::fs::write(&path, short.encode()).unwrap();
+    let refused = verify(&path, &genesis);
+    assert_eq!(refused["verified"], false, "{refused}");
+    assert!(refused["reason"].as_str().unwrap().contains("only 2 of 4"), "{refused}");
+
+    for node in &mut net.nodes {
+        node.stop();
+    }
+    for node in &net.nodes {
+        let audit = audit(&node.data);
+        assert_eq!(audit["ok"], true, "{audit}");
+        assert!(audit["statements"].as_u64().unwrap() >= acknowledged.len() as u64, "{audit}");
+    }
+}

@@ -1,0 +1,166 @@
+//! A network of processes, made and run with the binary.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use super::{TRIAD, addresses, get};
+
+pub struct Network {
+    pub dir: PathBuf,
+    pub nodes: Vec<Member>,
+}
+
+pub struct Member {
+    pub data: PathBuf,
+    pub http: String,
+    pub rpc: String,
+    child: Option<Child>,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Member {
+    pub fn start(&mut self) {
+        assert!(self.child.is_none(), "it runs");
+        let mut child = Command::new(TRIAD)
+            .args(["node", "--json", "--until-stdin-ends", "--config"])
+            .arg(self.data.join("node.toml"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        self.child = Some(child);
+        (self.http, self.rpc) = addresses(&line);
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Dead already is fine.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// In good order.
+    pub fn stop(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success(), "{} stops in good order", self.data.display());
+    }
+
+    pub fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+}
+
+impl Network {
+    /// Makes `n` validators.
+    pub fn new(dir: &Path, n: usize) -> Network {
+        let dir = dir.join("net");
+        let made = Command::new(TRIAD)
+            .args(["network", "new", "--dev", "--validators", &n.to_string(), "--out"])
+            .arg(&dir)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let member = |i| Member {
+            data: dir.join(format!("node-{i}")),
+            http: String::new(),
+            rpc: String::new(),
+            child: None,
+        };
+        let nodes: Vec<Member> = (0..n).map(member).collect();
+        Network { dir, nodes }
+    }
+
+    pub fn start(&mut self) {
+        for node in &mut self.nodes {
+            node.start();
+        }
+    }
+
+    /// One more node, which follows without voting and which all others admit.
+    pub fn add_observer(&mut self) {
+        let data = self.dir.join("observer");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Each validator's key and address, from what the others know.
+        let mut peers = std::collections::BTreeMap::new();
+        for node in &self.nodes {
+            let config: toml::Table =
+                std::fs::read_to_string(node.data.join("node.toml")).unwrap().parse().unwrap();
+            for peer in config["network"]["peers"].as_array().unwrap() {
+                let text = |name: &str| peer[name].as_str().unwrap().to_owned();
+                peers.insert(text("key"), text("address"));
+            }
+        }
+        let mut join = Command::new(TRIAD);
+        join.args(["network", "join", "--listen", &free.to_string(), "--genesis"]);
+        join.arg(self.dir.join("genesis.json")).arg("--data-dir").arg(&data);
+        for (key, address) in &peers {
+            join.args(["--peer", &format!("{key}={address}")]);
+        }
+        let done = join.output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let said = String::from_utf8(done.stdout).unwrap();
+        let lines: Vec<&str> = said.lines().map(str::trim).collect();
+        let at = lines.iter().position(|line| *line == "[[network.observers]]").unwrap();
+        let section = lines[at..at + 3].join("\n");
+        for node in &self.nodes {
+            let path = node.data.join("node.toml");
+            let config = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(path, format!("{config}\n{section}\n")).unwrap();
+        }
+        let path = data.join("node.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        let ports = "http = \"127.0.0.1:0\"\nrpc = \"127.0.0.1:0\"\nmqtt = \"127.0.0.1:0\"\n";
+        std::fs::write(path, format!("{ports}{config}")).unwrap();
+        self.nodes.push(Member { data, http: String::new(), rpc: String::new(), child: None });
+    }
+
+    /// Waits until every node that runs says that it is ready.
+    pub fn ready(&self, runtime: &Runtime, within: Duration) {
+        let since = Instant::now();
+        for node in self.nodes.iter().filter(|n| n.runs()) {
+            loop {
+                let answer = runtime.block_on(get(format!("{}/readyz", node.http)));
+                if answer.as_ref().is_some_and(|a| a["status"] == "ready") {
+                    break;
+                }
+                assert!(since.elapsed() < within, "{} is not ready: {answer:?}", node.data.display());
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+    }
+
+    pub fn height(&self, runtime: &Runtime, node: usize) -> u64 {
+        let status = runtime.block_on(get(format!("{}/v1/status", self.nodes[node].http)));
+        status.and_then(|s| s["height"].as_u64()).unwrap_or(0)
+    }
+
+    /// Waits until every node has a block of at least this height; what they say of it.
+    pub fn checkpoints(&self, runtime: &Runtime, height: u64, within: Duration) -> Vec<Value> {
+        let since = Instant::now();
+        let of = |node: &Member| loop {
+            let found = runtime.block_on(get(format!("{}/v1/checkpoints/{height}", node.http)));
+            if let Some(found) = found.filter(|f| f["log_root"].is_string() || f["checkpoint"].is_object()) {
+                return found;
+            }
+            assert!(since.elapsed() < within, "{} has no block {height}", node.data.display());
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        self.nodes.iter().map(of).collect()
+    }
+}
