@@ -10,6 +10,7 @@
 mod anomaly;
 mod codec;
 mod error;
+pub mod forecast;
 mod mkt;
 mod params;
 mod range;
