@@ -17,6 +17,7 @@ mod range;
 mod silence;
 mod spec;
 mod state;
+pub mod trees;
 mod words;
 
 pub use anomaly::AnomalySpec;

@@ -5,6 +5,8 @@
 //! so it runs on data that nobody here has seen. The judging itself is done by `triad-models`; nothing here is part of
 //! consensus.
 
+mod ai4i;
+mod boost;
 mod error;
 mod ett;
 mod intervals;

@@ -19,11 +19,13 @@ pub enum Suite {
     M4,
     /// Half-hourly electricity demand.
     Load,
+    /// Failures of milling machines.
+    Ai4i,
 }
 
 impl Suite {
     /// Every suite.
-    pub const ALL: &[Self] = &[Self::Nab, Self::Ett, Self::Prices, Self::M4, Self::Load];
+    pub const ALL: &[Self] = &[Self::Nab, Self::Ett, Self::Prices, Self::M4, Self::Load, Self::Ai4i];
 
     /// Its name on the command line, and that of its folder among others.
     pub fn name(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Suite {
             Self::Prices => "epf_prices",
             Self::M4 => "m4_hourly",
             Self::Load => "load_vic",
+            Self::Ai4i => "ai4i2020",
         }
     }
 
@@ -57,6 +60,7 @@ pub fn evaluate(suite: Suite, data: &Path) -> Result<Value, TrainingError> {
         Suite::Prices => crate::prices::evaluate(&folder)?,
         Suite::M4 => crate::m4::evaluate(&folder)?,
         Suite::Load => crate::load::evaluate(&folder)?,
+        Suite::Ai4i => crate::ai4i::evaluate(&folder)?,
         Suite::Ett => crate::ett::evaluate(&folder)?,
     };
     Ok(json!({ "suite": suite.name(), "figures": figures }))
