@@ -3,10 +3,22 @@
 use crate::error::StateError;
 
 /// Appends fields of a state.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Writer(pub(crate) Vec<u8>);
 
 impl Writer {
+    /// Room for `bytes`, so that a state is written without growing step by step.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+    pub(crate) fn f64s<const N: usize>(&mut self, values: &[f64; N]) {
+        debug_assert!(values.iter().all(|value| value.is_finite()));
+        let bytes = values.map(|value| value.to_bits().to_be_bytes());
+        self.0.extend_from_slice(bytes.as_flattened());
+    }
     pub(crate) fn u8(&mut self, value: u8) {
         self.0.push(value);
     }
@@ -37,6 +49,23 @@ impl Reader<'_> {
         let (head, rest) = self.0.split_first_chunk::<N>().ok_or(StateError::Length)?;
         self.0 = rest;
         Ok(*head)
+    }
+    pub(crate) fn bytes<const N: usize>(&mut self) -> Result<[u8; N], StateError> {
+        self.take()
+    }
+    /// Finite numbers, their length checked once.
+    pub(crate) fn f64s<const N: usize>(&mut self, values: &mut [f64; N]) -> Result<(), StateError> {
+        let (chunks, _) = self.0.as_chunks::<8>();
+        let chunks: &[[u8; 8]; N] = chunks.first_chunk().ok_or(StateError::Length)?;
+        for (value, bytes) in values.iter_mut().zip(chunks) {
+            *value = f64::from_bits(u64::from_be_bytes(*bytes));
+        }
+        self.0 = &self.0[8 * N..];
+        if values.iter().all(|value| value.is_finite()) {
+            Ok(())
+        } else {
+            Err(StateError::Impossible("number"))
+        }
     }
     pub(crate) fn u8(&mut self) -> Result<u8, StateError> {
         Ok(self.take::<1>()?[0])

@@ -10,12 +10,14 @@
 mod anomaly;
 mod codec;
 mod error;
+pub mod forecast;
 mod mkt;
 mod params;
 mod range;
 mod silence;
 mod spec;
 mod state;
+pub mod trees;
 mod words;
 
 pub use anomaly::AnomalySpec;

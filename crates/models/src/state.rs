@@ -13,8 +13,10 @@ use crate::words;
 /// The most that any state encodes to.
 pub const MAX_STATE_BYTES: usize = 4096;
 
-/// The version that opens every encoded state.
-const VERSION: u8 = 1;
+/// The version and the kind that open an encoded state. A kind whose layout changes gets a new version.
+const RANGE: [u8; 2] = [1, 1];
+const SILENCE: [u8; 2] = [1, 2];
+const ANOMALY: [u8; 2] = [2, 3];
 
 /// The highest score, in parts per million.
 pub(crate) const FULL: u32 = 1_000_000;
@@ -120,12 +122,14 @@ impl State {
 
     /// Version, kind, latest time, then the model's own fields; at most [`MAX_STATE_BYTES`].
     pub fn encode(&self) -> Vec<u8> {
-        let mut writer = Writer::default();
-        writer.u8(VERSION);
-        writer.u8(match self.inner {
-            Inner::Range(_) => 1,
-            Inner::Silence(_) => 2,
-            Inner::Anomaly(_) => 3,
+        let mut writer = Writer::with_capacity(match &self.inner {
+            Inner::Range(_) | Inner::Silence(_) => 64,
+            Inner::Anomaly(state) => state.size(),
+        });
+        writer.bytes(match self.inner {
+            Inner::Range(_) => &RANGE,
+            Inner::Silence(_) => &SILENCE,
+            Inner::Anomaly(_) => &ANOMALY,
         });
         writer.u8(u8::from(self.latest_us.is_some()));
         if let Some(latest) = self.latest_us {
@@ -145,11 +149,11 @@ impl State {
         let mut reader = Reader(bytes);
         let (version, kind) = (reader.u8()?, reader.u8()?);
         let expected = match spec {
-            Spec::Range(_) => 1,
-            Spec::Silence(_) => 2,
-            Spec::Anomaly(_) => 3,
+            Spec::Range(_) => RANGE,
+            Spec::Silence(_) => SILENCE,
+            Spec::Anomaly(_) => ANOMALY,
         };
-        if (version, kind) != (VERSION, expected) {
+        if [version, kind] != expected {
             return Err(StateError::Mismatch { version, kind });
         }
         let mut state = Self::new(spec);

@@ -56,7 +56,7 @@ fn a_value_beyond_everything_seen_is_an_anomaly_with_its_reason() {
     );
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].0, 48 * 21);
-    assert_eq!(found[0].1, "24 is 24 % of the usual range above anything seen in 21 days");
+    assert_eq!(found[0].1, "24 is 25 % of the usual range above anything seen in 21 days");
 }
 
 #[test]

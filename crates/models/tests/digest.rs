@@ -84,14 +84,14 @@ fn synthetic() -> Vec<Input> {
 
 #[test]
 fn a_synthetic_series_is_judged_alike_everywhere() {
-    assert_eq!(digest(&synthetic()), "7786af652fc5a5f364761e5093e9175716a5019ec46430ea48b9d506240f2b93");
+    assert_eq!(digest(&synthetic()), "af3cfd94e2365d035be97461019b1b97d79959ed05a919ce7050130a7cffc08f");
 }
 
 #[test]
 fn the_shipped_temperature_record_is_judged_alike_everywhere() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../triad/data/nab/ambient_temperature_system_failure.csv");
-    assert_eq!(digest(&read(&path)), "b1ef1b0211ec4526040b5668512e873cbbc731a0794fc4ea4291abcd2b295aba");
+    assert_eq!(digest(&read(&path)), "20024993705ccfe3a9f94b17cebf34d3cc4fca7c8738bc3d8a8b3f54a1f2cd81");
 }
 
 /// The main job shows this: at least one of the two labelled failures is found, with at most three false alarms.
@@ -149,7 +149,7 @@ fn the_public_benchmark_is_judged_alike_everywhere() {
     }
     assert_eq!(
         hex::encode(hasher.finalize()),
-        "e257aa3f02f1a2b8e81ec183b804fe6e38bf1cf89e17bd904b3b574b9c16aa25"
+        "e1fc3ae60c5ce265b00422bff05662453209226926d616a79f7c3b0a4d66180c"
     );
 }
 

@@ -1,7 +1,7 @@
 //! States written by an earlier build are read by this one, to the same bytes and the same future.
 //!
 //! The files are hex, made by `TRIAD_WRITE_FIXTURES=1 cargo test -p triad-models --test fixtures` for version 1 of the
-//! layout. A change of layout takes a new version byte and new files; it never rewrites these.
+//! layout, of the anomaly model for version 2. A change of layout takes a new version byte and new files; it never rewrites these.
 
 #![allow(clippy::unwrap_used, reason = "a test helper that fails says where")]
 
@@ -41,7 +41,7 @@ fn input(step: i64) -> Input {
 }
 
 #[test]
-fn states_of_version_1_are_still_read() {
+fn states_of_the_current_versions_are_still_read() {
     for (name, spec, readings, says) in cases() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.hex"));
         let mut state = State::new(&spec);

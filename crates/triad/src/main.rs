@@ -55,6 +55,9 @@ enum Command {
     Device(commands::device::Args),
     /// Bind models to streams.
     Model(commands::model::Args),
+    /// Score a file with the default detector, and run public benchmarks.
+    #[command(subcommand)]
+    Models(commands::models::Command),
     /// Replay a CSV file as a signed device.
     Publish(commands::publish::Args),
     /// Fetch receipts.
@@ -92,6 +95,7 @@ fn main() -> std::process::ExitCode {
         Command::Key(command) => commands::key::run(&command),
         Command::Device(args) => commands::device::run(args),
         Command::Model(args) => commands::model::run(args),
+        Command::Models(command) => commands::models::run(command),
         Command::Publish(args) => commands::publish::run(args),
         Command::Receipt(command) => commands::receipt::run(command),
         Command::Verify(args) => commands::verify::run(&args),

@@ -3,16 +3,16 @@
 use crate::codec::{Reader, Writer};
 use crate::error::StateError;
 
-/// How fast mean and deviation follow: they remember about 1,400 readings.
-pub(super) const LONG_RATE: f64 = 0.0007;
+/// How fast mean and deviation follow: they remember about 2,000 readings.
+pub(super) const LONG_RATE: f64 = 0.0005;
 /// A departure counts at most this many deviations when learned, so that an anomaly does not become the norm at once.
 const CLIP: f64 = 3.0;
 /// Clipping starts when the deviation is known a little.
 const CLIP_FROM: u32 = 64;
 /// A view says nothing before it has this many samples.
 pub(super) const SPEAKS_FROM: u32 = 100;
-/// A fading record halves in about 6,900 readings.
-pub(super) const FADE: f64 = 0.9999;
+/// A fading record halves in about 4,600 readings.
+pub(super) const FADE: f64 = 0.99985;
 /// A record starts to fade when nothing came near it for this many samples: what recurs within them stays usual.
 const HELD: u16 = 500;
 /// How near is near.
@@ -90,20 +90,15 @@ impl View {
 
     pub(super) fn encode(&self, writer: &mut Writer) {
         writer.u32(self.count);
-        writer.f64(self.mean);
-        writer.f64(self.variance);
-        writer.f64(self.record);
+        writer.f64s(&[self.mean, self.variance, self.record]);
         writer.u16(self.unmatched);
     }
 
     pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, StateError> {
-        let view = Self {
-            count: reader.u32()?,
-            mean: reader.f64()?,
-            variance: reader.f64()?,
-            record: reader.f64()?,
-            unmatched: reader.u16()?,
-        };
+        let (count, mut fields) = (reader.u32()?, [0.0; 3]);
+        reader.f64s(&mut fields)?;
+        let [mean, variance, record] = fields;
+        let view = Self { count, mean, variance, record, unmatched: reader.u16()? };
         let bounded = view.mean.abs() <= 1e101 && view.variance >= 0.0 && view.variance <= 1e203;
         if bounded && (0.0..=MOST).contains(&view.record) {
             Ok(view)

@@ -9,6 +9,7 @@ pub mod import;
 pub mod init;
 pub mod key;
 pub mod model;
+pub mod models;
 pub mod network;
 pub mod node;
 pub mod publish;

@@ -1,0 +1,71 @@
+//! What one reading costs: `speed [STREAMS]` prints nanoseconds a reading for every consensus model, with states that
+//! are kept (warm) and with states that come from bytes and go back to bytes (cold), over many streams in turn.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use triad_models::{AnomalySpec, Input, RangeSpec, SilenceSpec, Spec, State};
+
+const READINGS: usize = 1_000;
+
+fn main() {
+    let streams = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(2_000_usize);
+    let range = RangeSpec { low: Some(0.0), high: Some(101.0), ..RangeSpec::default() };
+    let specs = [
+        Spec::Range(range),
+        Spec::Silence(SilenceSpec { interval_ms: 3_600_000, grace_ms: 0 }),
+        Spec::Anomaly(AnomalySpec { range: None }),
+    ];
+    println!("model     readings before   state bytes   warm ns   cold ns (decode, step, encode)");
+    for spec in &specs {
+        for before in [10, READINGS] {
+            let mut settled = State::new(spec);
+            for step in 0..before {
+                settled.step(spec, input(step));
+            }
+            let bytes = settled.encode();
+            let mut warm = vec![settled; streams];
+            let mut cold = vec![bytes.clone(); streams];
+            let mut spent = [0.0; 2];
+            for step in before..before + 10 {
+                let started = Instant::now();
+                for state in &mut warm {
+                    black_box(state.step(spec, input(step)));
+                }
+                spent[0] += started.elapsed().as_nanos() as f64;
+                let started = Instant::now();
+                for bytes in &mut cold {
+                    let Ok(mut state) = State::decode(spec, bytes) else { unreachable!("it was encoded") };
+                    black_box(state.step(spec, input(step)));
+                    *bytes = state.encode();
+                }
+                spent[1] += started.elapsed().as_nanos() as f64;
+            }
+            let [warm, cold] = spent.map(|ns| ns / (10 * streams) as f64);
+            println!("{:9} {before:15} {:13} {warm:9.0} {cold:9.0}", spec.kind(), bytes.len());
+        }
+    }
+    let (spec, state) = alarming();
+    let started = Instant::now();
+    for _ in 0..10_000 {
+        black_box(state.clone().step(&spec, Input { value: 1e4, ..input(READINGS) }));
+    }
+    println!(
+        "an alarm with its reason, and a copy of the state: {} ns",
+        started.elapsed().as_nanos() / 10_000
+    );
+}
+
+fn alarming() -> (Spec, State) {
+    let spec = Spec::Anomaly(AnomalySpec { range: None });
+    let mut state = State::new(&spec);
+    for step in 0..READINGS {
+        state.step(&spec, input(step));
+    }
+    (spec, state)
+}
+
+fn input(step: usize) -> Input {
+    let time_ms = 1_700_000_000_000 + step as u64 * 1_800_000;
+    Input { time_us: time_ms as i64 * 1_000, value: ((step * 7_919) % 101) as f64, block_time_ms: time_ms }
+}

@@ -1,0 +1,70 @@
+//! Ridge regression on any features, several targets at once.
+
+use super::cholesky::{dot, solve};
+
+/// Sums of products over samples. Samples can be taken out again, so that a window of the last ones can move.
+#[derive(Debug, Clone)]
+pub struct RidgeSums {
+    features: usize,
+    targets: usize,
+    samples: f64,
+    squares: Vec<f64>,
+    products: Vec<f64>,
+}
+
+impl RidgeSums {
+    /// No samples yet.
+    pub fn new(features: usize, targets: usize) -> Self {
+        let (squares, products) = (vec![0.0; features * features], vec![0.0; features * targets]);
+        Self { features, targets, samples: 0.0, squares, products }
+    }
+
+    /// Adds a sample `weight` times; a negative weight takes it out.
+    ///
+    /// # Panics
+    /// If the sample has another shape than the sums.
+    pub fn add(&mut self, features: &[f64], targets: &[f64], weight: f64) {
+        assert_eq!((features.len(), targets.len()), (self.features, self.targets), "shape of a sample");
+        self.samples += weight;
+        for (row, &feature) in features.iter().enumerate() {
+            let scaled = weight * feature;
+            let squares = &mut self.squares[row * self.features..(row + 1) * self.features];
+            for (sum, other) in squares.iter_mut().zip(features) {
+                *sum += scaled * other;
+            }
+            let products = &mut self.products[row * self.targets..(row + 1) * self.targets];
+            for (sum, target) in products.iter_mut().zip(targets) {
+                *sum += scaled * target;
+            }
+        }
+    }
+
+    /// The regression so far; `penalty` is of squared weights, in samples of features with a square of 1. `None` where
+    /// nothing can be fitted.
+    pub fn fit(&self, penalty: f64) -> Option<Ridge> {
+        let n = self.features;
+        let (mut a, mut b) = (self.squares.clone(), self.products.clone());
+        for row in 0..n {
+            a[row * n + row] += penalty.max(1e-9);
+        }
+        solve(a, n, &mut b, self.targets)?;
+        let m = self.targets;
+        let weights: Vec<f64> = (0..n * m).map(|at| b[at % n * m + at / n]).collect();
+        (self.samples > 0.0 && weights.iter().all(|weight| weight.is_finite()))
+            .then_some(Ridge { features: n, weights })
+    }
+}
+
+/// A fitted regression.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ridge {
+    features: usize,
+    weights: Vec<f64>,
+}
+
+impl Ridge {
+    /// One value a target.
+    pub fn predict(&self, features: &[f64]) -> Vec<f64> {
+        self.weights.chunks_exact(self.features).map(|weights| dot(weights, features)).collect()
+    }
+}

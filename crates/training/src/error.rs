@@ -1,0 +1,40 @@
+//! Errors, for people who hold the file in their hands.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Why a file could not be scored or a suite not be run.
+#[derive(Debug, Error)]
+pub enum TrainingError {
+    /// The file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file holds something else than expected.
+    #[error("{}: {problem}", path.display())]
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// What was expected and what was found, with the line where there is one.
+        problem: String,
+    },
+    /// No such suite.
+    #[error("no suite {0:?}: {known} or \"all\" is expected", known = crate::Suite::names())]
+    UnknownSuite(String),
+}
+
+impl TrainingError {
+    pub(crate) fn content(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Content { path: path.into(), problem: problem.into() }
+    }
+
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        |source| Self::Io { path, source }
+    }
+}
