@@ -78,11 +78,13 @@ pub(super) struct Disk {
     queue: BTreeSet<u64>,
 }
 
+/// A block that is not final: parent, height, items.
+type Executed = (Digest, u64, Vec<u64>);
+
 #[derive(Debug)]
 struct Inner {
     disk: Arc<Mutex<Disk>>,
-    /// Executed: parent, height, items.
-    pending: Mutex<BTreeMap<Digest, (Digest, u64, Vec<u64>)>>,
+    pending: Mutex<BTreeMap<Digest, Executed>>,
     work: Arc<Notify>,
     kind: Kind,
     /// Honest ones must agree.
