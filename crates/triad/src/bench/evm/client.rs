@@ -30,7 +30,8 @@ pub struct Seen {
     pub seconds: f64,
     /// Microseconds, in no order.
     pub latencies: Vec<u32>,
-    pub blocks: usize,
+    /// That hold the load.
+    pub blocks: std::ops::Range<u64>,
 }
 
 impl Seen {
@@ -123,19 +124,18 @@ pub async fn drive(url: &str, work: &Arc<Work>, window: usize) -> anyhow::Result
         drop(sent);
         freed.into_iter().for_each(|(connection, n)| rooms[connection].add_permits(n));
         next += 1;
-        seen.blocks += 1;
     }
     seen.seconds = (last - started).as_secs_f64();
     seen.latencies = latencies.into_iter().flatten().collect();
     ensure!(seen.latencies.len() == work.hashes.len(), "a transfer was seen in no block");
-    check(&rpc, work, first_block..next).await?;
+    seen.blocks = first_block..next;
     Ok(seen)
 }
 
 /// Every transfer has a receipt that says success.
-async fn check(rpc: &Rpc, work: &Work, blocks: std::ops::Range<u64>) -> anyhow::Result<()> {
-    let mut good = 0;
-    for number in blocks {
+pub async fn check(url: &str, work: &Work, seen: &Seen) -> anyhow::Result<()> {
+    let (rpc, mut good) = (Rpc::new(url)?, 0);
+    for number in seen.blocks.clone() {
         let receipts = rpc.call("eth_getBlockReceipts", json!([format!("{number:#x}")])).await?;
         for receipt in receipts.as_array().into_iter().flatten() {
             let hash: B256 = receipt["transactionHash"].as_str().unwrap_or_default().parse()?;

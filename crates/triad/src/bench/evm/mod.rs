@@ -197,6 +197,7 @@ fn with_anvil(program: &Path, options: &Options, load: &Load) -> anyhow::Result<
                 for (work, light) in load.work.iter().zip(&load.light) {
                     let light = client::one_by_one(&anvil.url, light).await?;
                     let full = client::drive(&anvil.url, work, options.window).await?;
+                    client::check(&anvil.url, work, &full).await?;
                     outcomes.push(outcome("anvil", FEW, work, full, light));
                 }
                 anyhow::Ok(outcomes)
@@ -247,10 +248,12 @@ fn with_node(
                 let light = client::one_by_one(&url, light).await?;
                 let (disk, spent, cpu) = (disk_bytes(dir), spent(&api).await?, cpu::now());
                 let full = client::drive(&url, work, options.window).await?;
-                let mut outcome = outcome("triad", accounts, work, full, light);
-                outcome.cpu_s = Some(cpu::between(&cpu, &cpu::now()));
-                outcome.spent = Some(spent_between(&spent, &self::spent(&api).await?));
+                let cpu = cpu::between(&cpu, &cpu::now());
+                let spent = spent_between(&spent, &self::spent(&api).await?);
                 let grown = disk_bytes(dir).saturating_sub(disk) as f64;
+                client::check(&url, work, &full).await?;
+                let mut outcome = outcome("triad", accounts, work, full, light);
+                (outcome.cpu_s, outcome.spent) = (Some(cpu), Some(spent));
                 outcome.disk_bytes_per_transfer = Some(grown / outcome.transfers as f64);
                 outcome.resident_bytes = Some(resident_bytes());
                 outcomes.push(outcome);
@@ -278,7 +281,7 @@ fn outcome(chain: &'static str, accounts: u64, work: &Work, mut full: Seen, mut 
         full_ms_p99: full.percentile(99),
         light_ms_p50: light.percentile(50),
         light_ms_p99: light.percentile(99),
-        blocks: full.blocks,
+        blocks: full.blocks.clone().count(),
         spent: None,
         disk_bytes_per_transfer: None,
         resident_bytes: None,
