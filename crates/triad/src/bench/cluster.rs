@@ -140,9 +140,7 @@ fn network(
         wait_ready(&nodes)?;
         back_s = Some(since.elapsed().as_secs_f64());
     }
-    let (http, door) = (nodes[0].http.clone(), dirs[0].clone());
-    let tips = |nodes: &[LocalNode]| nodes.iter().map(|n| status(&n.http, "height")).collect::<Vec<_>>();
-    tracing::debug!(%http, tips = ?tips(&nodes), "stopping");
+    let door = dirs[0].clone();
     for node in &mut nodes {
         node.ask_to_stop();
     }
@@ -183,11 +181,6 @@ fn wait_ready(nodes: &[LocalNode]) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn status(http: &str, field: &str) -> Option<u64> {
-    let api = Api::new(http).ok()?;
-    block_on(api.get("/v1/status")).ok()?[field].as_u64()
 }
 
 /// Index of the node that leads now.
