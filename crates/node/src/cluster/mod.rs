@@ -35,6 +35,9 @@ const OUTBOX: usize = 16_384;
 /// Messages of one peer that wait for the verifiers; more are dropped, its own doors keep them.
 const INBOX: usize = 64;
 
+/// Statements and transactions of one message.
+type Batch = (Vec<Bytes>, Vec<Bytes>);
+
 /// What was gossiped.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
@@ -147,7 +150,7 @@ impl Cluster {
     }
 
     async fn listen(&self, mut heard: mpsc::Receiver<Heard>, submitter: Submitter) {
-        let mut inboxes: BTreeMap<[u8; 32], mpsc::Sender<(Vec<Bytes>, Vec<Bytes>)>> = BTreeMap::new();
+        let mut inboxes: BTreeMap<[u8; 32], mpsc::Sender<Batch>> = BTreeMap::new();
         while let Some(Heard { from, bytes }) = heard.recv().await {
             match Message::decode(&bytes) {
                 Ok(Message::Hello(hello)) => self.peers.hear(from, hello, Instant::now(), clock_ms()),
@@ -221,8 +224,8 @@ fn tell(what: &str) {
 }
 
 /// Submits what one peer relays, one message after the other, as fast as the verifiers take it.
-fn inbox(source: Submitter) -> mpsc::Sender<(Vec<Bytes>, Vec<Bytes>)> {
-    let (sender, mut messages) = mpsc::channel::<(Vec<Bytes>, Vec<Bytes>)>(INBOX);
+fn inbox(source: Submitter) -> mpsc::Sender<Batch> {
+    let (sender, mut messages) = mpsc::channel::<Batch>(INBOX);
     tokio::spawn(async move {
         while let Some((statements, transactions)) = messages.recv().await {
             for statement in statements {

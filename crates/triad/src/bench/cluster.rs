@@ -134,16 +134,15 @@ fn network(
         let mut after = load(&nodes[other], 1, pool, plan)?;
         leader_killed_ms = Some(after.percentile(100));
         next = after.next;
-        // What went through another door is in this one's ledger all the same.
         acknowledged.extend(&after.acknowledged);
         let since = Instant::now();
         nodes[leader] = LocalNode::start(&dirs[leader])?;
         wait_ready(&nodes)?;
         back_s = Some(since.elapsed().as_secs_f64());
     }
-    let (http, door) = (nodes[0].http.clone(), dirs[0].clone());
-    let tips = |nodes: &[LocalNode]| nodes.iter().map(|n| status(&n.http, "height")).collect::<Vec<_>>();
-    tracing::debug!(%http, tips = ?tips(&nodes), "stopping");
+    // A statement is stored where it was acknowledged; this door's ledger has it once it is as far as the others.
+    wait_level(&nodes)?;
+    let door = dirs[0].clone();
     for node in &mut nodes {
         node.ask_to_stop();
     }
@@ -186,9 +185,22 @@ fn wait_ready(nodes: &[LocalNode]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn status(http: &str, field: &str) -> Option<u64> {
-    let api = Api::new(http).ok()?;
-    block_on(api.get("/v1/status")).ok()?[field].as_u64()
+/// Waits until every node has the highest block that any of them has now.
+fn wait_level(nodes: &[LocalNode]) -> anyhow::Result<()> {
+    let height = |node: &LocalNode| -> anyhow::Result<u64> {
+        let status = block_on(Api::new(&node.http)?.get("/v1/status"))?;
+        status["height"].as_u64().context("a status without a height")
+    };
+    let since = Instant::now();
+    let all = nodes.iter().map(height).collect::<anyhow::Result<Vec<u64>>>()?;
+    let highest = all.into_iter().max().unwrap_or(0);
+    for node in nodes {
+        while height(node)? < highest {
+            ensure!(since.elapsed() < PATIENCE, "{} lacks block {highest}", node.dir.display());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    Ok(())
 }
 
 /// Index of the node that leads now.
