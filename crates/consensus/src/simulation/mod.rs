@@ -519,7 +519,6 @@ fn a_seed_repeats_its_run() {
 
 /// What the simulation checks can fail: with ledgers that forget what their unfinalised ancestors hold, it does.
 #[test]
-#[ignore = "written last and not run yet: run it with --ignored before it counts"]
 fn ledgers_that_forget_their_ancestors_are_found_out() {
     let Err((seed, panic)) = run_seeds(1..40, true) else {
         panic!("items went into the chain twice in 39 runs, and nobody noticed");
