@@ -76,6 +76,8 @@ const calls = {
   debug_traceTransaction: [[made.hash, { tracer: "callTracer" }]],
   debug_traceBlockByNumber: [[block, { tracer: "callTracer" }]],
   debug_traceBlockByHash: [[made.blockHash, { tracer: "callTracer" }]],
+  debug_getRawHeader: [[block], ["latest"]], debug_getRawBlock: [[block], ["latest"]],
+  debug_getRawReceipts: [[block], ["latest"]], debug_getRawTransaction: [[made.hash]],
 };
 if (firing) {
   const receipt = await result("eth_getTransactionReceipt", firing);

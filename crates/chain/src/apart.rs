@@ -14,7 +14,7 @@ use tokio::sync::mpsc::error::SendTimeoutError;
 
 use crate::error::{Refusal, RefusalClass};
 use crate::ledger::Ledger;
-use crate::submit::{Arrived, refuse, stopping, take};
+use crate::submit::{Arrived, hand_over, refuse, stopping, verified};
 
 /// How long a source stays apart after its last bad signature.
 const PROBATION_MS: u64 = 10_000;
@@ -118,7 +118,7 @@ fn lane(ledger: &Ledger, mut incoming: mpsc::Receiver<Arrived>) {
         let started = Instant::now();
         ledger.0.metrics.verified_apart.inc_by(turn.len() as u64);
         for arrived in turn.drain(..) {
-            take(ledger, vec![arrived]);
+            hand_over(ledger, verified(ledger, vec![arrived]));
         }
         let worked = started.elapsed();
         ledger.0.metrics.verify_seconds.inc_by(worked.as_secs_f64());

@@ -8,6 +8,7 @@
 //! not yet (all new ones, so that coming again under another name gains nothing) share another, and a source that sent
 //! a bad signature waits in the slow lane (`crate::apart`) until it has behaved for a while.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy_consensus::Transaction;
@@ -59,13 +60,14 @@ impl Submitter {
     /// Starts `workers` verifying threads; they end when the last submitter is gone.
     pub fn start(ledger: Ledger, workers: usize) -> std::io::Result<Submitter> {
         let (queue, incoming) = mpsc::channel(QUEUE);
-        let incoming = Arc::new(Mutex::new(incoming));
+        let incoming = Arc::new(Mutex::new(Incoming { queue: incoming, taken: 0 }));
+        let turns = Arc::new(Mutex::new(Turns::default()));
         let apart = Apart::start(ledger.clone())?;
         for n in 0..workers.max(1) {
-            let (ledger, incoming) = (ledger.clone(), incoming.clone());
+            let (ledger, incoming, turns) = (ledger.clone(), incoming.clone(), turns.clone());
             std::thread::Builder::new()
                 .name(format!("verify-{n}"))
-                .spawn(move || worker(&ledger, &incoming))?;
+                .spawn(move || worker(&ledger, &incoming, &turns))?;
         }
         Ok(Submitter { ledger, queue, apart, standing: Arc::default(), gate: Arc::default(), relayed: false })
     }
@@ -183,21 +185,51 @@ pub(crate) fn stopping() -> Refusal {
     )
 }
 
-fn worker(ledger: &Ledger, incoming: &Mutex<mpsc::Receiver<Arrived>>) {
+/// What the verifiers take from, and how many batches they took.
+struct Incoming {
+    queue: mpsc::Receiver<Arrived>,
+    taken: u64,
+}
+
+/// Hands batches to the pool in the order in which they were taken, whichever is verified first: a model has no use for a
+/// reading that comes after a newer one of its stream.
+#[derive(Default)]
+struct Turns {
+    next: u64,
+    /// Verified batches whose turn has not come: fewer than there are verifiers.
+    early: BTreeMap<u64, Fresh>,
+}
+
+impl Turns {
+    fn done(&mut self, ledger: &Ledger, turn: u64, batch: Fresh) {
+        self.early.insert(turn, batch);
+        while let Some(batch) = self.early.remove(&self.next) {
+            self.next += 1;
+            hand_over(ledger, batch);
+        }
+    }
+}
+
+fn worker(ledger: &Ledger, incoming: &Mutex<Incoming>, turns: &Mutex<Turns>) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
     loop {
         // One worker waits; the others are busy, or wait for it.
-        if incoming.lock().blocking_recv_many(&mut batch, MAX_BATCH) == 0 {
+        let mut from = incoming.lock();
+        if from.queue.blocking_recv_many(&mut batch, MAX_BATCH) == 0 {
             return;
         }
+        let turn = from.taken;
+        from.taken += 1;
+        drop(from);
         let started = std::time::Instant::now();
         let (mut proven, mut untried) = (Vec::with_capacity(batch.len()), Vec::new());
         for arrived in batch.drain(..) {
             // A suspect's among the untried: it was sent before its source was caught, and there are at most a queue of them.
             if arrived.source.is_proven() { proven.push(arrived) } else { untried.push(arrived) }
         }
-        take(ledger, proven);
-        take(ledger, untried);
+        let mut fresh = verified(ledger, proven);
+        fresh.extend(verified(ledger, untried));
+        turns.lock().done(ledger, turn, fresh);
         ledger.0.metrics.verify_seconds.inc_by(started.elapsed().as_secs_f64());
         ledger.0.metrics.waiting.set(ledger.0.pool.len().0 as i64);
     }
@@ -211,10 +243,13 @@ pub(crate) fn refuse(ledger: &Ledger, waiter: Waiter, refusal: Refusal) {
 /// A statement whose signer is known, its source, and whether another node relayed it.
 type Known = (Statement, Arc<DeviceKey>, Waiter, Arc<Standing>, bool);
 
-/// Verifies statements in one batch and hands the good ones to the pool.
-pub(crate) fn take(ledger: &Ledger, batch: Vec<Arrived>) {
+/// Verified statements that were not seen before, with whoever waits for them.
+pub(crate) type Fresh = Vec<(Arc<Verified>, Waiter)>;
+
+/// Verifies statements in one batch; all but the fresh ones are answered.
+pub(crate) fn verified(ledger: &Ledger, batch: Vec<Arrived>) -> Fresh {
     if batch.is_empty() {
-        return;
+        return Vec::new();
     }
     let open = ledger.committed();
     let (view, checked_at) = (&open.parent.view, open.parent.checkpoint.height.0);
@@ -273,6 +308,11 @@ pub(crate) fn take(ledger: &Ledger, batch: Vec<Arrived>) {
             }
         }
     }
+    fresh
+}
+
+/// Gives statements to the pool.
+pub(crate) fn hand_over(ledger: &Ledger, fresh: Fresh) {
     if !fresh.is_empty() {
         ledger.0.pool.add(fresh);
         ledger.0.work.notify_one();
