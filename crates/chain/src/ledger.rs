@@ -41,6 +41,8 @@ pub const HISTORY: u64 = 128;
 const WATCH_BUFFER: usize = 1024;
 /// Memory for Ethereum blocks that were committed or read lately.
 const RECENT_BLOCK_BYTES: u64 = 64 << 20;
+/// Longer than any commit takes.
+const COMMIT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// The last committed block, as far as the next one needs it.
 #[derive(Clone)]
@@ -369,6 +371,14 @@ impl Ledger {
         self.0.committing.load(Ordering::Acquire) > open.parent.checkpoint.height.0
     }
 
+    /// Returns when the commit that is under way is done, or seems to have failed, which ends the node.
+    fn wait_for_commit(&self) {
+        let since = std::time::Instant::now();
+        while self.height() < self.0.committing.load(Ordering::Acquire) && since.elapsed() < COMMIT_PATIENCE {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+
     fn insert(&self, executed: Executed) {
         self.0.layers.lock().insert(executed.block.digest, Arc::new(executed));
     }
@@ -394,7 +404,10 @@ impl Ledger {
         };
         let executed = self.execute_block(&open, &block);
         if self.is_past(&open) {
-            return Ok(Judgement::UnknownParent);
+            // Perhaps by this very block: known, once its commit is done.
+            self.wait_for_commit();
+            let known = self.knows(&block.digest);
+            return Ok(if known { Judgement::Valid } else { Judgement::UnknownParent });
         }
         match executed {
             Ok(executed) => {
