@@ -4,17 +4,18 @@
 //! with [`Ledger::finalize`], which returns only once the commit is on disk. Work is looked at when a block is built
 //! and taken out when a block is final, so a proposal that comes to nothing loses nothing.
 
+mod parent;
+
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, broadcast};
-use triad_evm::{Account, EvmBlock, LogAt, NodeKey, Overlay, StateError, StateView};
+use triad_evm::{EvmBlock, StateView as _};
 use triad_log::{Checkpoint, TileWriter};
 use triad_statement::StatementId;
 
@@ -22,7 +23,7 @@ use crate::admission::Verified;
 use crate::block::Block;
 use crate::error::{BlockError, ChainError, Refusal};
 use crate::events::Committed;
-use crate::execute::{ExecError, Executed, History, Input, Mode, Parent, Rejected, Rules, check, execute};
+use crate::execute::{ExecError, Executed, Input, Mode, Parent, Rejected, Rules, check, execute};
 use crate::genesis::ChainSpec;
 use crate::mempool::Mempool;
 use crate::metrics::Metrics;
@@ -32,6 +33,8 @@ use crate::state::View;
 use crate::store::Store;
 use crate::store::blocks::{EthBlock, RecentBlocks};
 use crate::store::index::Pending;
+pub(crate) use parent::OpenParent;
+use parent::Past;
 
 /// A block that lies further ahead of this node's clock than this is not judged yet.
 pub const MAX_CLOCK_AHEAD_MS: u64 = 500;
@@ -42,7 +45,7 @@ const WATCH_BUFFER: usize = 1024;
 /// Memory for Ethereum blocks that were committed or read lately.
 const RECENT_BLOCK_BYTES: u64 = 64 << 20;
 /// Longer than any commit takes.
-const COMMIT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The last committed block, as far as the next one needs it.
 #[derive(Clone)]
@@ -59,8 +62,8 @@ pub(crate) struct Inner {
     pub store: Arc<Store>,
     pub pending: Pending,
     pub eth_blocks: RecentBlocks,
-    /// Height of the block that the store holds or is about to: the tip, or the one above it.
-    pub committing: AtomicU64,
+    /// The block whose state the store holds or is about to: the tip, or the one above it.
+    committing: RwLock<[u8; 32]>,
     pub tip: RwLock<Tip>,
     /// Executed, not final.
     layers: Mutex<HashMap<[u8; 32], Arc<Executed>>>,
@@ -101,68 +104,6 @@ pub fn clock_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
-/// Heights of unfinalised ancestors first, then the store.
-struct Past {
-    ancestors: Vec<Arc<Executed>>,
-    store: Arc<Store>,
-}
-
-impl History for Past {
-    fn log_at(&self, height: u64) -> Result<Option<LogAt>, ChainError> {
-        if let Some(found) = self.ancestors.iter().find(|e| e.block.height() == height) {
-            return Ok(Some(found.log_at()));
-        }
-        self.store.log_at(height)
-    }
-}
-
-/// The EVM state that a block is executed on.
-pub(crate) struct ParentState<'a> {
-    overlay: Overlay<'a>,
-    store: &'a Store,
-}
-
-impl StateView for ParentState<'_> {
-    fn account(&self, address: &alloy_primitives::Address) -> Result<Option<Account>, StateError> {
-        self.overlay.account(address)
-    }
-    fn storage(
-        &self,
-        address: &alloy_primitives::Address,
-        slot: &alloy_primitives::U256,
-    ) -> Result<alloy_primitives::U256, StateError> {
-        self.overlay.storage(address, slot)
-    }
-    fn code(&self, hash: &B256) -> Result<Option<alloy_primitives::Bytes>, StateError> {
-        self.overlay.code(hash)
-    }
-    fn node(&self, key: &NodeKey) -> Result<Option<alloy_primitives::Bytes>, StateError> {
-        self.overlay.node(key)
-    }
-    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        let known = self.overlay.block_hash(number)?;
-        if !known.is_zero() {
-            return Ok(known);
-        }
-        let stored = self.store.checkpoint(number).map_err(|e| StateError::Rule(e.to_string()))?;
-        Ok(stored.map_or(B256::ZERO, |s| s.checkpoint.eth_block_hash.into()))
-    }
-}
-
-/// A parent with what keeps its layers alive.
-pub(crate) struct OpenParent {
-    pub parent: Parent,
-    /// Newest first.
-    pub ancestors: Vec<Arc<Executed>>,
-}
-
-impl OpenParent {
-    pub fn state<'a>(&self, store: &'a Store) -> ParentState<'a> {
-        let layers = self.ancestors.iter().map(|e| e.evm_changes.clone()).collect();
-        ParentState { overlay: Overlay::new(layers, &store.evm), store }
-    }
-}
-
 impl Ledger {
     /// Opens the chain under `dir`, creating it from genesis the first time, and restores what a crash left.
     pub fn open(dir: &Path, spec: ChainSpec) -> Result<Ledger, ChainError> {
@@ -200,7 +141,7 @@ impl Ledger {
             store,
             pending,
             eth_blocks: RecentBlocks::new(RECENT_BLOCK_BYTES),
-            committing: AtomicU64::new(tip.checkpoint.height.0),
+            committing: RwLock::new(tip.digest),
             tip: RwLock::new(tip),
             layers: Mutex::new(HashMap::new()),
             pool,
@@ -286,7 +227,7 @@ impl Ledger {
                 history,
             },
         };
-        Some(OpenParent { parent, ancestors })
+        Some(OpenParent { parent, ancestors, base: tip.digest })
     }
 
     /// The committed state, to read from.
@@ -323,7 +264,7 @@ impl Ledger {
         let offered_txs = transactions.clone();
         let input = Input { proposer, time_ms, statements, transactions };
         let state = open.state(&self.0.store);
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let executed = execute(&self.0.rules, &open.parent, &state, input, Mode::Build);
         if self.is_past(&open) {
             return Ok(None);
@@ -365,18 +306,20 @@ impl Ledger {
         Ok(Some(block))
     }
 
-    /// Whether a block above this parent became final in the meantime. The store then holds newer state than the parent's, so
-    /// whatever was found on it means nothing, and nobody needs it any more.
+    /// Whether the chain went past this parent, or another way, in the meantime. The store then holds other state than the
+    /// parent's, so whatever was found on it means nothing, and nobody needs it any more. When this says so, the commit is
+    /// done, and what it made final or dropped is known as such.
     fn is_past(&self, open: &OpenParent) -> bool {
-        self.0.committing.load(Ordering::Acquire) > open.parent.checkpoint.height.0
-    }
-
-    /// Returns when the commit that is under way is done, or seems to have failed, which ends the node.
-    fn wait_for_commit(&self) {
-        let since = std::time::Instant::now();
-        while self.height() < self.0.committing.load(Ordering::Acquire) && since.elapsed() < COMMIT_PATIENCE {
-            std::thread::sleep(std::time::Duration::from_millis(1));
+        let stored = *self.0.committing.read();
+        if open.stands_on(&stored) {
+            return false;
         }
+        let since = Instant::now();
+        // A commit that takes longer failed, which ends the node.
+        while self.0.tip.read().digest != *self.0.committing.read() && since.elapsed() < COMMIT_PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
     }
 
     fn insert(&self, executed: Executed) {
@@ -404,8 +347,7 @@ impl Ledger {
         };
         let executed = self.execute_block(&open, &block);
         if self.is_past(&open) {
-            // Perhaps by this very block: known, once its commit is done.
-            self.wait_for_commit();
+            // Perhaps by this very block.
             let known = self.knows(&block.digest);
             return Ok(if known { Judgement::Valid } else { Judgement::UnknownParent });
         }
@@ -425,7 +367,7 @@ impl Ledger {
         let limits = &self.0.rules.spec.genesis.limits;
         let body = crate::verify::body(open, block, limits, &self.0.pool)?;
         let state = open.state(&self.0.store);
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let executed = check(&self.0.rules, &open.parent, &state, block, body.statements, body.transactions)?;
         self.0.metrics.executed(&executed, started.elapsed());
         Ok(executed)
@@ -460,24 +402,27 @@ impl Ledger {
     }
 
     fn commit(&self, executed: Arc<Executed>, certificate: Option<&[u8]>) -> Result<(), ChainError> {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let inner = &self.0;
-        let height = executed.block.height();
         let view = View { state: inner.store.state.clone(), layers: Vec::new() };
         let rows = crate::store::index_rows(&executed, &view)?;
-        inner.committing.store(height, Ordering::Release);
+        *inner.committing.write() = executed.block.digest;
         inner.store.commit(&executed, certificate, &rows, &inner.pending, inner.sync)?;
         let settled = inner.pool.settled(&executed);
         let eth = Arc::new(EthBlock::of(&executed.evm));
         inner.eth_blocks.insert(eth.clone());
-        *inner.tip.write() = Tip {
-            checkpoint: executed.block.checkpoint,
-            digest: executed.block.digest,
-            eth_hash: executed.evm.hash,
-            state_root: executed.evm.header.state_root,
-            log: executed.log.clone(),
-        };
-        inner.layers.lock().retain(|_, layer| layer.block.height() > height);
+        {
+            let mut tip = inner.tip.write();
+            *tip = Tip {
+                checkpoint: executed.block.checkpoint,
+                digest: executed.block.digest,
+                eth_hash: executed.evm.hash,
+                state_root: executed.evm.header.state_root,
+                log: executed.log.clone(),
+            };
+            // At once, so that nobody finds a block known on which nothing can be built.
+            keep_descendants(&mut inner.layers.lock(), &tip);
+        }
         inner.metrics.committed(&executed, started.elapsed());
         settled.answer();
         // Nobody watching is fine.
@@ -496,16 +441,29 @@ impl Ledger {
             match next {
                 Some(at) if at <= now => {
                     self.0.work.notify_one();
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 Some(at) => {
                     let wait = (at - now).min(200);
-                    tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+                    tokio::time::sleep(Duration::from_millis(wait)).await;
                 }
-                None => tokio::time::sleep(std::time::Duration::from_millis(200)).await,
+                None => tokio::time::sleep(Duration::from_millis(200)).await,
             }
         }
     }
+}
+
+/// Drops the layers that do not stand on the tip: its ancestors' siblings with all that was built on them.
+fn keep_descendants(layers: &mut HashMap<[u8; 32], Arc<Executed>>, tip: &Tip) {
+    let mut by_height: Vec<&Arc<Executed>> = layers.values().collect();
+    by_height.sort_by_key(|layer| layer.block.height());
+    let mut standing = HashSet::from([tip.digest]);
+    for layer in by_height {
+        if standing.contains(&layer.block.checkpoint.parent_digest) {
+            standing.insert(layer.block.digest);
+        }
+    }
+    layers.retain(|digest, _| *digest != tip.digest && standing.contains(digest));
 }
 
 /// A statement whose number is used because an unfinalised ancestor holds that very statement was not refused: it will be

@@ -194,14 +194,14 @@ struct Incoming {
 /// Hands batches to the pool in the order in which they were taken, whichever is verified first: a model has no use for a
 /// reading that comes after a newer one of its stream.
 #[derive(Default)]
-struct Turns {
+pub(crate) struct Turns {
     next: u64,
     /// Verified batches whose turn has not come: fewer than there are verifiers.
     early: BTreeMap<u64, Fresh>,
 }
 
 impl Turns {
-    fn done(&mut self, ledger: &Ledger, turn: u64, batch: Fresh) {
+    pub fn done(&mut self, ledger: &Ledger, turn: u64, batch: Fresh) {
         self.early.insert(turn, batch);
         while let Some(batch) = self.early.remove(&self.next) {
             self.next += 1;

@@ -17,7 +17,11 @@ use crate::{ChainSpec, contracts};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn key() -> SigningKey {
-    SigningKey::from_secret_bytes(Algorithm::EdDsa, &[1; 32]).unwrap()
+    key_of(1)
+}
+
+fn key_of(n: u8) -> SigningKey {
+    SigningKey::from_secret_bytes(Algorithm::EdDsa, &[n; 32]).unwrap()
 }
 
 /// A ledger that nobody drives, with the key registered.
@@ -43,9 +47,12 @@ fn quiet(dir: &Path) -> Ledger {
 }
 
 fn verified(number: u32, value: f64) -> Arc<Verified> {
+    verified_by(&key(), number, value)
+}
+
+fn verified_by(key: &SigningKey, number: u32, value: f64) -> Arc<Verified> {
     let time = 1_700_000_100_000_000 + i64::from(number);
-    let key = key();
-    let statement = StatementBuilder::new(&key, Sequence::new(0, number));
+    let statement = StatementBuilder::new(key, Sequence::new(0, number));
     let bytes = statement.number("level", Some("m"), value, Some(time)).sign();
     let statement = triad_statement::Statement::parse(bytes).unwrap();
     Arc::new(Verified { key: key.public().fingerprint(), statement, checked_at: 0 })
@@ -128,4 +135,92 @@ fn a_statement_offered_again_after_its_finality_is_acknowledged_and_not_accused(
     assert!(propose(&ledger).is_none());
     assert_eq!(stale.blocking_recv().unwrap().unwrap_err().code, "too-old");
     assert_eq!(ledger.0.pool.len().0, 0);
+}
+
+/// A commit is between the store and the tip: whoever asks waits, and then finds the parent unknown, so that consensus does
+/// not take "no block" for a broken ledger.
+#[test]
+fn nobody_is_refused_on_a_parent_that_a_commit_is_about_to_leave() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = quiet(dir.path());
+    let parent = ledger.0.tip.read().digest;
+    let answer = offer(&ledger, &verified(0, 1.0));
+    let block = propose(&ledger).unwrap();
+    // As a node that did not build it.
+    ledger.0.layers.lock().clear();
+    *ledger.0.committing.write() = block.digest;
+    let proposing = {
+        let ledger = ledger.clone();
+        std::thread::spawn(move || {
+            let made = ledger.propose(&parent, 0, true).unwrap();
+            (made.is_some(), ledger.knows(&parent))
+        })
+    };
+    let checking = {
+        let (ledger, bytes) = (ledger.clone(), block.bytes.clone());
+        std::thread::spawn(move || ledger.check(&bytes, None).unwrap())
+    };
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!proposing.is_finished() && !checking.is_finished(), "the commit is not done");
+    commit(&ledger, &block);
+    assert_eq!(proposing.join().unwrap(), (false, false));
+    assert_eq!(checking.join().unwrap(), Judgement::Valid);
+    answer.blocking_recv().unwrap().unwrap();
+}
+
+#[test]
+fn a_lost_fork_is_forgotten_with_all_that_was_built_on_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = quiet(dir.path());
+    let base = ledger.0.tip.read().digest;
+    let lost = ledger.propose(&base, 0, true).unwrap().unwrap();
+    let above = ledger.propose(&lost.digest, 0, true).unwrap().unwrap();
+    let old = ledger.parent(&above.digest).unwrap();
+    // Later, so another block.
+    std::thread::sleep(Duration::from_millis(5));
+    let won = ledger.propose(&base, 0, true).unwrap().unwrap();
+    let next = ledger.propose(&won.digest, 0, true).unwrap().unwrap();
+    assert_ne!(lost.digest, won.digest);
+    commit(&ledger, &won);
+    assert!(ledger.knows(&won.digest) && ledger.knows(&next.digest));
+    assert!(!ledger.knows(&lost.digest) && !ledger.knows(&above.digest));
+    assert!(ledger.is_past(&old), "the store is no longer under it, whatever its height");
+    assert!(!ledger.is_past(&ledger.parent(&next.digest).unwrap()));
+    assert!(ledger.propose(&above.digest, 0, true).unwrap().is_none());
+}
+
+/// Two threads verify batches in turn; whichever is done first, the pool gets them as they came.
+#[test]
+fn batches_reach_the_pool_in_the_order_in_which_they_were_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = quiet(dir.path());
+    let batch = |numbers: [u32; 2]| {
+        numbers.map(|n| (verified(n, 1.0), oneshot::channel().0)).into_iter().collect::<Vec<_>>()
+    };
+    let mut turns = crate::submit::Turns::default();
+    turns.done(&ledger, 1, batch([2, 3]));
+    turns.done(&ledger, 2, batch([4, 5]));
+    assert_eq!(ledger.0.pool.len().0, 0, "the first batch is not verified yet");
+    turns.done(&ledger, 0, batch([0, 1]));
+    assert_eq!(waiting(&ledger, &ledger.spec().genesis.limits), [0, 1, 2, 3, 4, 5]);
+}
+
+/// Numbers of the statements that a block would take.
+fn waiting(ledger: &Ledger, limits: &crate::genesis::Limits) -> Vec<u64> {
+    let offered = ledger.0.pool.statements(&[], limits);
+    offered.iter().map(|verified| verified.statement.sequence().0).collect()
+}
+
+#[test]
+fn a_device_with_more_than_its_share_of_a_block_holds_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = quiet(dir.path());
+    let other = key_of(2);
+    let _answers: Vec<_> = (0..5).map(|n| offer(&ledger, &verified(n, 1.0))).collect();
+    let _late = offer(&ledger, &verified_by(&other, 100, 1.0));
+    let mut limits = ledger.spec().genesis.limits.clone();
+    (limits.device_statements, limits.block_statements) = (2, 4);
+    assert_eq!(waiting(&ledger, &limits), [0, 1, 100]);
+    limits.device_statements = 5;
+    assert_eq!(waiting(&ledger, &limits), [0, 1, 2, 3], "nobody has more than its share: as they came");
 }
