@@ -13,16 +13,9 @@
 //! `TRIAD_SIM_RUNS` sets how many are run.
 
 mod ledger;
+mod runs;
 
-use std::{
-    net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{
@@ -30,8 +23,7 @@ use commonware_p2p::{
     simulated::{self, Link, Oracle, SplitOrigin, SplitTarget},
 };
 use commonware_runtime::{
-    Clock as _, Handle as Task, IoBuf, Quota, Runner as _, Spawner as _, Supervisor as _,
-    deterministic::{self, Context},
+    Clock as _, Handle as Task, IoBuf, Quota, Spawner as _, Supervisor as _, deterministic::Context,
 };
 use commonware_utils::{NZU32, NZUsize, Probability, sync::Mutex};
 use futures::future::select_all;
@@ -87,6 +79,13 @@ struct Simulation {
 fn key_of(bytes: [u8; 32]) -> PublicKey {
     use commonware_codec::{Copying, DecodeExt as _};
     PublicKey::decode(Copying(bytes.as_slice())).expect("a key")
+}
+
+/// The five channels of an engine, in the order of their numbers.
+fn named<S, R>(channels: Vec<(S, R)>) -> Channels<S, R> {
+    let mut channels = channels.into_iter();
+    let mut next = || channels.next().expect("five");
+    Channels { votes: next(), certificates: next(), resolver: next(), broadcast: next(), backfill: next() }
 }
 
 impl Simulation {
@@ -207,16 +206,7 @@ impl Simulation {
         self.validators[index].ledger = Some(first.clone());
         if role != Role::Equivocator {
             let setup = self.setup(index, 0, first);
-            let mut channels = channels.into_iter();
-            let mut next = || channels.next().expect("five");
-            let channels = Channels {
-                votes: next(),
-                certificates: next(),
-                resolver: next(),
-                broadcast: next(),
-                backfill: next(),
-            };
-            self.run(index, 0, setup, channels);
+            self.run(index, 0, setup, named(channels));
             return;
         }
         // Each of the others belongs to the first twin, to the second, or to both.
@@ -256,16 +246,7 @@ impl Simulation {
         }
         for (twin, channels) in [left, right].into_iter().enumerate() {
             let setup = self.setup(index, twin, ledger(self, twin));
-            let mut channels = channels.into_iter();
-            let mut next = || channels.next().expect("five");
-            let channels = Channels {
-                votes: next(),
-                certificates: next(),
-                resolver: next(),
-                broadcast: next(),
-                backfill: next(),
-            };
-            self.run(index, twin, setup, channels);
+            self.run(index, twin, setup, named(channels));
         }
     }
 
@@ -443,88 +424,4 @@ impl Simulation {
             assert_eq!(items.len(), before, "an item is there twice");
         }
     }
-}
-
-/// Heights and items of one run, and a digest of all that happened in it.
-fn simulate(seed: u64, forgetful: bool) -> (u64, u64, String) {
-    let config = deterministic::Config::new().with_seed(seed).with_timeout(Some(Duration::from_secs(600)));
-    let runner = deterministic::Runner::new(config);
-    runner.start(|context| async move {
-        let auditor = context.auditor().clone();
-        let simulation = Simulation::new(context, seed, forgetful).await;
-        let (height, items) = simulation.run_all().await;
-        (height, items, auditor.state())
-    })
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-/// Runs seeds on all cores. The first that fails, and its panic.
-fn run_seeds(
-    seeds: std::ops::Range<u64>,
-    forgetful: bool,
-) -> Result<(u64, u64), (u64, Box<dyn std::any::Any + Send>)> {
-    let next = AtomicU64::new(seeds.start);
-    let (blocks, items) = (AtomicU64::new(0), AtomicU64::new(0));
-    let failed = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Relaxed);
-                    if seed >= seeds.end || failed.lock().is_some() {
-                        return;
-                    }
-                    match catch_unwind(AssertUnwindSafe(|| simulate(seed, forgetful))) {
-                        Ok((height, submitted, _)) => {
-                            blocks.fetch_add(height, Relaxed);
-                            items.fetch_add(submitted, Relaxed);
-                        }
-                        Err(panic) => {
-                            failed.lock().get_or_insert((seed, panic));
-                        }
-                    }
-                }
-            });
-        }
-    });
-    match failed.into_inner() {
-        Some(failed) => Err(failed),
-        None => Ok((blocks.into_inner(), items.into_inner())),
-    }
-}
-
-#[test]
-fn networks_in_trouble_agree_lose_nothing_and_heal() {
-    let first = number("TRIAD_SEED", 1);
-    let runs = number("TRIAD_SIM_RUNS", 120);
-    let started = std::time::Instant::now();
-    match run_seeds(first..first + runs, false) {
-        Ok((blocks, items)) => {
-            println!("{runs} runs, {blocks} blocks, {items} items, {:?}", started.elapsed());
-        }
-        Err((seed, panic)) => {
-            eprintln!("simulation {seed} failed: TRIAD_SEED={seed} TRIAD_SIM_RUNS=1 repeats it");
-            resume_unwind(panic);
-        }
-    }
-}
-
-#[test]
-fn a_seed_repeats_its_run() {
-    assert_eq!(simulate(7, false), simulate(7, false));
-}
-
-/// What the simulation checks can fail: with ledgers that forget what their unfinalised ancestors hold, it does.
-#[test]
-fn ledgers_that_forget_their_ancestors_are_found_out() {
-    let Err((seed, panic)) = run_seeds(1..40, true) else {
-        panic!("items went into the chain twice in 39 runs, and nobody noticed");
-    };
-    let why = panic.downcast::<String>().map_or_else(|_| String::new(), |why| *why);
-    println!("simulation {seed} with forgetful ledgers: {why}");
-    // The same item comes again in a final block, or in one that a slower validator cannot execute any more.
-    assert!(why.contains("there twice") || why.contains("does not execute"), "{why}");
 }

@@ -1,0 +1,96 @@
+//! Many runs, each from its seed.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use commonware_runtime::{Runner as _, deterministic};
+use commonware_utils::sync::Mutex;
+
+use super::Simulation;
+
+/// Heights and items of one run, and a digest of all that happened in it.
+fn simulate(seed: u64, forgetful: bool) -> (u64, u64, String) {
+    let config = deterministic::Config::new().with_seed(seed).with_timeout(Some(Duration::from_secs(600)));
+    let runner = deterministic::Runner::new(config);
+    runner.start(|context| async move {
+        let auditor = context.auditor().clone();
+        let simulation = Simulation::new(context, seed, forgetful).await;
+        let (height, items) = simulation.run_all().await;
+        (height, items, auditor.state())
+    })
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Runs seeds on all cores. The first that fails, and its panic.
+fn run_seeds(
+    seeds: std::ops::Range<u64>,
+    forgetful: bool,
+) -> Result<(u64, u64), (u64, Box<dyn std::any::Any + Send>)> {
+    let next = AtomicU64::new(seeds.start);
+    let (blocks, items) = (AtomicU64::new(0), AtomicU64::new(0));
+    let failed = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Relaxed);
+                    if seed >= seeds.end || failed.lock().is_some() {
+                        return;
+                    }
+                    match catch_unwind(AssertUnwindSafe(|| simulate(seed, forgetful))) {
+                        Ok((height, submitted, _)) => {
+                            blocks.fetch_add(height, Relaxed);
+                            items.fetch_add(submitted, Relaxed);
+                        }
+                        Err(panic) => {
+                            failed.lock().get_or_insert((seed, panic));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    match failed.into_inner() {
+        Some(failed) => Err(failed),
+        None => Ok((blocks.into_inner(), items.into_inner())),
+    }
+}
+
+#[test]
+fn networks_in_trouble_agree_lose_nothing_and_heal() {
+    let first = number("TRIAD_SEED", 1);
+    let runs = number("TRIAD_SIM_RUNS", 120);
+    let started = std::time::Instant::now();
+    match run_seeds(first..first + runs, false) {
+        Ok((blocks, items)) => {
+            println!("{runs} runs, {blocks} blocks, {items} items, {:?}", started.elapsed());
+        }
+        Err((seed, panic)) => {
+            eprintln!("simulation {seed} failed: TRIAD_SEED={seed} TRIAD_SIM_RUNS=1 repeats it");
+            resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn a_seed_repeats_its_run() {
+    assert_eq!(simulate(7, false), simulate(7, false));
+}
+
+/// What the simulation checks can fail: with ledgers that forget what their unfinalised ancestors hold, it does.
+#[test]
+fn ledgers_that_forget_their_ancestors_are_found_out() {
+    let Err((seed, panic)) = run_seeds(1..40, true) else {
+        panic!("items went into the chain twice in 39 runs, and nobody noticed");
+    };
+    let why = panic.downcast::<String>().map_or_else(|_| String::new(), |why| *why);
+    println!("simulation {seed} with forgetful ledgers: {why}");
+    // The same item comes again in a final block, or in one that a slower validator cannot execute any more.
+    assert!(why.contains("there twice") || why.contains("does not execute"), "{why}");
+}
