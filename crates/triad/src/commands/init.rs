@@ -5,20 +5,15 @@ use std::process::ExitCode;
 
 use alloy_primitives::Address;
 use serde_json::json;
-use triad_chain::{BaseFeeTo, ChainSpec, DefaultModel};
+use triad_chain::{BaseFeeTo, DefaultModel};
 use triad_models::Spec;
 
 use super::Done;
 use crate::node::layout::{self, Layout, NewChain};
 
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  triad init --data-dir ./plant --registrar 0xYourAddress --fund 0xYourAddress\n  triad node --data-dir ./plant"
-)]
-pub struct Args {
-    /// Where keys, genesis and the chain will live.
-    #[arg(long, env = "TRIAD_DATA_DIR", default_value = "triad-data")]
-    data_dir: PathBuf,
+/// What a new chain is like.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ChainArgs {
     /// EIP-155 chain id.
     #[arg(long, default_value_t = 7423)]
     chain_id: u64,
@@ -41,6 +36,32 @@ pub struct Args {
     /// Judge every stream with the anomaly detector.
     #[arg(long)]
     anomaly: bool,
+}
+
+impl ChainArgs {
+    pub fn to_new(&self) -> NewChain {
+        NewChain {
+            name: self.name.clone(),
+            chain_id: self.chain_id,
+            registrars: self.registrars.clone(),
+            open_registration: self.open_registration,
+            funded: self.funded.clone(),
+            default_models: if self.anomaly { vec![anomaly_model()] } else { Vec::new() },
+            base_fee_to: self.base_fee_to,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  triad init --data-dir ./plant --registrar 0xYourAddress --fund 0xYourAddress\n  triad node --data-dir ./plant"
+)]
+pub struct Args {
+    /// Where keys, genesis and the chain will live.
+    #[arg(long, env = "TRIAD_DATA_DIR", default_value = "triad-data")]
+    data_dir: PathBuf,
+    #[command(flatten)]
+    chain: ChainArgs,
     /// Print a JSON object.
     #[arg(long)]
     json: bool,
@@ -48,19 +69,13 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Done {
     let layout = Layout::new(&args.data_dir);
-    let new = NewChain {
-        name: args.name.clone(),
-        chain_id: args.chain_id,
-        registrars: args.registrars.clone(),
-        open_registration: args.open_registration,
-        funded: args.funded.clone(),
-        default_models: if args.anomaly { vec![anomaly_model()] } else { Vec::new() },
-        base_fee_to: args.base_fee_to,
-    };
-    let spec = layout::create(&layout, &new)?;
+    let spec = layout::create(&layout, &args.chain.to_new())?;
     let hash = format!("0x{}", hex::encode(spec.hash));
     if args.json {
-        println!("{}", json!({"genesis_hash": hash, "genesis": layout.genesis(), "chain_id": args.chain_id}));
+        println!(
+            "{}",
+            json!({"genesis_hash": hash, "genesis": layout.genesis(), "chain_id": args.chain.chain_id})
+        );
     } else {
         println!("Created a chain with one validator in {}", args.data_dir.display());
         println!("  genesis  {}  (public: whoever verifies receipts needs it)", layout.genesis().display());
@@ -77,9 +92,9 @@ pub fn anomaly_model() -> DefaultModel {
 }
 
 /// The chain of `--dev`: open registration, the well-known accounts funded, anomalies detected on every stream.
-pub fn dev_chain(layout: &Layout) -> anyhow::Result<ChainSpec> {
+pub fn dev_chain() -> NewChain {
     let accounts: Vec<Address> = layout::dev_wallets().iter().map(|w| w.address()).collect();
-    let new = NewChain {
+    NewChain {
         name: "dev".into(),
         chain_id: 7423,
         registrars: accounts[..1].to_vec(),
@@ -87,6 +102,5 @@ pub fn dev_chain(layout: &Layout) -> anyhow::Result<ChainSpec> {
         funded: accounts,
         default_models: vec![anomaly_model()],
         base_fee_to: None,
-    };
-    layout::create(layout, &new)
+    }
 }

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use alloy_primitives::Address;
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
-use triad_chain::{BaseFeeTo, Validator};
+use triad_chain::Validator;
 
-use super::{Done, block_on, init};
+use super::init::{self, ChainArgs};
+use super::{Done, block_on};
 use crate::config::{FileConfig, NetworkConfig, PeerConfig};
 use crate::network::files::{self, CONFIG};
 use crate::network::local::LocalNode;
 use crate::network::table::{Row, render};
-use crate::node::layout::{Layout, NewChain, ValidatorKeys, dev_wallets, read_genesis};
+use crate::node::layout::{Layout, NewChain, ValidatorKeys, read_genesis};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -36,28 +36,8 @@ pub enum Command {
 /// What a new chain is like.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Chain {
-    /// EIP-155 chain id.
-    #[arg(long, default_value_t = 7423)]
-    chain_id: u64,
-    /// A name for people.
-    #[arg(long, default_value = "triad")]
-    name: String,
-    /// Accounts that may register devices.
-    #[arg(long = "registrar", value_name = "ADDRESS")]
-    registrars: Vec<Address>,
-    /// Let anybody register devices that they own.
-    #[arg(long)]
-    open_registration: bool,
-    /// Accounts that begin with a million coins.
-    #[arg(long = "fund", value_name = "ADDRESS")]
-    funded: Vec<Address>,
-    /// Who receives the base fee that transactions pay: `burn`, `proposer`, or an address [default: burn]. Tips go to the
-    /// proposer.
-    #[arg(long, value_name = "WHO")]
-    base_fee_to: Option<BaseFeeTo>,
-    /// Judge every stream with the anomaly detector.
-    #[arg(long)]
-    anomaly: bool,
+    #[command(flatten)]
+    given: ChainArgs,
     /// To try things on: registration is open and the well-known development accounts hold coins.
     #[arg(long)]
     dev: bool,
@@ -65,19 +45,12 @@ pub struct Chain {
 
 impl Chain {
     fn to_new(&self) -> NewChain {
-        let mut new = NewChain {
-            name: self.name.clone(),
-            chain_id: self.chain_id,
-            registrars: self.registrars.clone(),
-            open_registration: self.open_registration || self.dev,
-            funded: self.funded.clone(),
-            default_models: if self.anomaly { vec![init::anomaly_model()] } else { Vec::new() },
-            base_fee_to: self.base_fee_to,
-        };
+        let mut new = self.given.to_new();
         if self.dev {
-            let accounts: Vec<Address> = dev_wallets().iter().map(|w| w.address()).collect();
-            new.registrars.extend(accounts.first());
-            new.funded.extend(accounts);
+            let dev = init::dev_chain();
+            new.open_registration = true;
+            new.registrars.extend(dev.registrars);
+            new.funded.extend(dev.funded);
         }
         new
     }
@@ -221,17 +194,7 @@ fn up(args: &Up) -> Done {
         }
     };
     if !dir.join("genesis.json").exists() {
-        let chain = Chain {
-            chain_id: 7423,
-            name: "dev".into(),
-            registrars: Vec::new(),
-            open_registration: true,
-            funded: Vec::new(),
-            anomaly: true,
-            dev: true,
-            base_fee_to: None,
-        };
-        files::create(dir, args.validators, &chain.to_new())?;
+        files::create(dir, args.validators, &init::dev_chain())?;
     }
     let dirs = files::node_dirs(dir)?;
     let mut nodes = Vec::new();

@@ -10,7 +10,7 @@ use triad_ingest::{MqttConfig, TlsListener};
 
 use super::{Done, block_on, init, stopped};
 use crate::config::{self, FileConfig};
-use crate::node::layout::{Layout, dev_wallets};
+use crate::node::layout::{self, Layout, dev_wallets};
 use crate::node::{DISK_RESERVE, NetworkOptions, Node, NodeOptions};
 
 #[derive(Debug, clap::Args)]
@@ -83,7 +83,7 @@ pub fn run(args: Args) -> Done {
                 layout.dir.display()
             );
         }
-        init::dev_chain(&layout)?;
+        layout::create(&layout, &init::dev_chain())?;
     }
     let tls = match (
         args.mqtt_tls.or(file.mqtt_tls),
