@@ -107,18 +107,23 @@ pub struct Outcome {
     pub recount_s: f64,
 }
 
+/// A chain on which this account pays for everything and anybody may register; no model judges.
+pub fn new_chain(payer: &Wallet) -> NewChain {
+    NewChain {
+        name: "bench".into(),
+        chain_id: CHAIN_ID,
+        registrars: vec![payer.address()],
+        open_registration: true,
+        funded: vec![payer.address()],
+        default_models: Vec::new(),
+        base_fee_to: None,
+    }
+}
+
 pub fn run(case: &Case<'_>, dir: &Path) -> anyhow::Result<Outcome> {
     let layout = Layout::new(dir);
     let wallet = dev_wallets().swap_remove(0);
-    let new = NewChain {
-        name: "bench".into(),
-        chain_id: CHAIN_ID,
-        registrars: vec![wallet.address()],
-        open_registration: true,
-        funded: vec![wallet.address()],
-        default_models: case.model.defaults(),
-        base_fee_to: None,
-    };
+    let new = NewChain { default_models: case.model.defaults(), ..new_chain(&wallet) };
     layout::create(&layout, &new)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("doors").build()?;
     let node = runtime.block_on(Node::start(NodeOptions::on_free_ports(layout.clone())))?;

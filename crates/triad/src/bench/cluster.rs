@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::case::{CHAIN_ID, registrations};
+use super::case::{new_chain, registrations};
 use super::fleet::{Fleet, Pool};
 use super::load::{Plan, Run, on_client_thread};
 use super::machine::Machine;
@@ -20,7 +20,7 @@ use crate::client::{Api, Rpc};
 use crate::commands::block_on;
 use crate::network::files;
 use crate::network::local::LocalNode;
-use crate::node::layout::{Layout, NewChain, dev_wallets};
+use crate::node::layout::{Layout, dev_wallets};
 
 /// Time between two statements under light load.
 const LIGHT_PACE: Duration = Duration::from_millis(20);
@@ -89,15 +89,7 @@ fn network(
     scratch: &Path,
 ) -> anyhow::Result<Outcome> {
     let wallet = dev_wallets().swap_remove(0);
-    let new = NewChain {
-        name: "bench".into(),
-        chain_id: CHAIN_ID,
-        registrars: vec![wallet.address()],
-        open_registration: true,
-        funded: vec![wallet.address()],
-        default_models: Vec::new(),
-        base_fee_to: None,
-    };
+    let new = new_chain(&wallet);
     let dir = scratch.join("net");
     files::create(&dir, n, &new)?;
     let dirs = files::node_dirs(&dir)?;
@@ -130,11 +122,18 @@ fn network(
         let leader = leader(&nodes)?;
         let other = (leader + 1) % n;
         nodes[leader].kill();
-        let plan = Plan { from: next, time: Duration::from_millis(10), pace: Some(LIGHT_PACE) };
-        let mut after = load(&nodes[other], 1, pool, plan)?;
-        leader_killed_ms = Some(after.percentile(100));
-        next = after.next;
-        acknowledged.extend(&after.acknowledged);
+        let killed = Instant::now();
+        loop {
+            let plan = Plan { from: next, time: Duration::from_millis(10), pace: Some(LIGHT_PACE) };
+            let after = load(&nodes[other], 1, pool, plan)?;
+            next = after.next;
+            acknowledged.extend(&after.acknowledged);
+            if !after.acknowledged.is_empty() {
+                leader_killed_ms = Some(killed.elapsed().as_secs_f64() * 1e3);
+                break;
+            }
+            ensure!(killed.elapsed() < PATIENCE, "nothing is acknowledged after the leader's end");
+        }
         let since = Instant::now();
         nodes[leader] = LocalNode::start(&dirs[leader])?;
         wait_ready(&nodes)?;

@@ -15,7 +15,7 @@ use triad_chain::{Block, Judgement, Ledger, Reader, Submitter, TxRequest, Wallet
 use triad_evm::bindings::IAutomations::Condition;
 use triad_statement::{Sequence, StatementBuilder};
 
-use super::case::{CHAIN_ID, registered, registrations, transaction};
+use super::case::{CHAIN_ID, new_chain, registered, registrations, transaction};
 use super::fleet::Fleet;
 use super::machine::{Machine, cores};
 use crate::commands::init::anomaly_model;
@@ -90,15 +90,7 @@ impl Pair {
     fn open(place: PathBuf) -> anyhow::Result<Pair> {
         let layout = Layout::new(place.join("leader"));
         let wallet = dev_wallets().swap_remove(0);
-        let new = NewChain {
-            name: "bench".into(),
-            chain_id: CHAIN_ID,
-            registrars: vec![wallet.address()],
-            open_registration: true,
-            funded: vec![wallet.address()],
-            default_models: vec![anomaly_model()],
-            base_fee_to: None,
-        };
+        let new = NewChain { default_models: vec![anomaly_model()], ..new_chain(&wallet) };
         let spec = layout::create(&layout, &new)?;
         let leader = Ledger::open(&layout.chain(), spec)?;
         let submitter = Submitter::start(leader.clone(), cores())?;

@@ -13,19 +13,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::Address;
 use anyhow::Context as _;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
 use self::anvil::Anvil;
 use self::client::{LIGHT, Seen};
-use self::work::{Kind, SENDERS, Work, senders, sign};
-use super::case::CHAIN_ID;
+use self::work::{Kind, SENDERS, Work, senders};
+use super::case::new_chain;
 use super::cpu;
 use super::machine::{Machine, disk_bytes, resident_bytes};
 use crate::client::Rpc;
-use crate::node::layout::{self, Layout, NewChain, dev_wallets};
+use crate::node::layout::{self, Layout, dev_wallets};
 use crate::node::{Node, NodeOptions};
 
 /// Recipients on the small state.
@@ -155,25 +155,9 @@ impl Load {
         };
         let light = |kind, nonce| -> Vec<Vec<u8>> {
             let wallets = senders();
-            let one = |n: usize| match kind {
-                Kind::Plain => {
-                    let to = Some(work::recipient(n as u64));
-                    sign(
-                        &wallets[n % SENDERS],
-                        nonce + (n / SENDERS) as u64,
-                        to,
-                        vec![],
-                        U256::from(1),
-                        21_000,
-                    )
-                }
-                Kind::Erc20 => {
-                    let call =
-                        work::Token::transferCall { to: work::recipient(n as u64), amount: U256::from(1) };
-                    let input = alloy_sol_types::SolCall::abi_encode(&call);
-                    let nonce = nonce + (n / SENDERS) as u64;
-                    sign(&wallets[n % SENDERS], nonce, Some(token), input, U256::ZERO, 80_000)
-                }
+            let one = |n: usize| {
+                let nonce = nonce + (n / SENDERS) as u64;
+                work::transfer(kind, token, &wallets[n % SENDERS], nonce, work::recipient(n as u64))
             };
             (0..light_each as usize * SENDERS).map(one).collect()
         };
@@ -221,15 +205,8 @@ fn with_node(
     let layout = Layout::new(dir);
     let wallet = dev_wallets().swap_remove(0);
     let recipients = if large { accounts } else { 0 };
-    let new = NewChain {
-        name: "bench".into(),
-        chain_id: CHAIN_ID,
-        registrars: vec![wallet.address()],
-        open_registration: true,
-        funded: std::iter::once(wallet.address()).chain((0..recipients).map(work::recipient)).collect(),
-        default_models: Vec::new(),
-        base_fee_to: None,
-    };
+    let mut new = new_chain(&wallet);
+    new.funded.extend((0..recipients).map(work::recipient));
     let started = Instant::now();
     layout::create(&layout, &new)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("doors").build()?;

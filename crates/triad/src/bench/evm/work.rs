@@ -91,6 +91,17 @@ pub fn sign(
     wallet.transaction(CHAIN_ID, request)
 }
 
+/// A transfer of one wei, or of the token's least unit.
+pub fn transfer(kind: Kind, token: Address, wallet: &Wallet, nonce: u64, to: Address) -> Vec<u8> {
+    match kind {
+        Kind::Plain => sign(wallet, nonce, Some(to), Vec::new(), U256::from(1), PLAIN_GAS),
+        Kind::Erc20 => {
+            let input = Token::transferCall { to, amount: U256::from(1) }.abi_encode();
+            sign(wallet, nonce, Some(token), input, U256::ZERO, TOKEN_GAS)
+        }
+    }
+}
+
 /// `count` transfers, each sender's from `nonce` on, to recipients spread evenly over the first `recipients`.
 pub fn transfers(
     kind: Kind,
@@ -105,13 +116,7 @@ pub fn transfers(
         // A multiplicative step: neighbours in time are no neighbours in the trie, and none is paid twice in a row.
         let to = recipient((index as u64).wrapping_mul(2_654_435_761) % recipients);
         let (wallet, nonce) = (&wallets[index % SENDERS], nonce + (index / SENDERS) as u64);
-        match kind {
-            Kind::Plain => sign(wallet, nonce, Some(to), Vec::new(), U256::from(1), PLAIN_GAS),
-            Kind::Erc20 => {
-                let input = Token::transferCall { to, amount: U256::from(1) }.abi_encode();
-                sign(wallet, nonce, Some(token), input, U256::ZERO, TOKEN_GAS)
-            }
-        }
+        transfer(kind, token, wallet, nonce, to)
     };
     let raw: Vec<Vec<u8>> = std::thread::scope(|scope| {
         let share = count.div_ceil(cores());
@@ -121,7 +126,10 @@ pub fn transfers(
                 scope.spawn(move || range.map(one).collect::<Vec<_>>())
             })
             .collect();
-        parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
+        parts
+            .into_iter()
+            .flat_map(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
     });
     let hashes: Vec<B256> = raw.iter().map(keccak256).collect();
     let places = hashes.iter().enumerate().map(|(index, hash)| (*hash, index as u32)).collect();
