@@ -72,12 +72,13 @@ async fn bad_signatures_among_good_ones_cost_the_good_ones_nothing() {
         let builder = StatementBuilder::new(&forger, Sequence::new(0, n)).kid(world.device.public().id());
         builder.number("temperature", Some("Cel"), 1.0, Some(T0)).sign()
     };
+    // As many as the slow lane holds: how soon this source is caught decides only which way they go.
     let all: Vec<_> =
-        (0..2000).map(|n| if n % 3 == 1 { forged(n) } else { reading(&world.device, n, 21.0) }).collect();
+        (0..400).map(|n| if n % 3 == 1 { forged(n) } else { reading(&world.device, n, 21.0) }).collect();
     let response = world.door.post("application/cbor-seq", concat(&all)).await;
     assert_eq!(response.status(), 207);
     let body: Value = response.json().await.unwrap();
-    let bad = (0..2000).filter(|n| n % 3 == 1).count();
+    let bad = (0..400).filter(|n| n % 3 == 1).count();
     assert_eq!(body["refused"], bad);
     for (n, item) in body["items"].as_array().unwrap().iter().enumerate() {
         match n % 3 {
