@@ -35,3 +35,4 @@ mod verdicts;
 
 pub use config::{ApiConfig, Backend, Limits, MetricsText, ReadyCheck};
 pub use server::{ApiServer, ServeError, serve};
+pub use sources::Peer;

@@ -10,9 +10,9 @@ use triad_chain::Submitter;
 /// Addresses remembered at a time.
 const MOST: usize = 4096;
 
-/// The other end of a request's connection.
+/// The other end of a request's connection, in the request's extensions.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub IpAddr);
+pub struct Peer(pub IpAddr);
 
 #[derive(Debug, Default)]
 pub(crate) struct Sources(Mutex<HashMap<IpAddr, Submitter>>);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::{broadcast, oneshot};
+use triad_api::Peer;
 use triad_chain::{Reader, Submitter};
 use triad_ingest::{Accepted, Committed, CommittedLeaf, CommittedVerdict, Door, Refusal};
 use triad_rpc::{HttpBody, RpcService};
@@ -12,7 +13,8 @@ use triad_rpc::{HttpBody, RpcService};
 /// JSON-RPC as routes for the HTTP door.
 pub(crate) fn json_rpc(service: RpcService) -> axum::Router {
     axum::Router::new().fallback(move |request: axum::extract::Request| {
-        let answer = service.handle(request.map(HttpBody::new));
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+        let answer = service.handle(request.map(HttpBody::new), peer);
         async move {
             let Ok(response) = answer.await;
             response.map(axum::body::Body::new)

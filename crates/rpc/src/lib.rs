@@ -15,6 +15,7 @@ mod filters;
 mod logs;
 mod methods;
 mod params;
+mod places;
 mod readings;
 mod server;
 mod shapes;

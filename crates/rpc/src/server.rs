@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use alloy_primitives::Address;
 use jsonrpsee::core::traits::IdProvider;
 use jsonrpsee::server::{
     BatchRequestConfig, HttpBody, HttpRequest, HttpResponse, Methods, PingConfig, RandomIntegerIdProvider,
-    Server, ServerConfig, ServerHandle, TowerServiceBuilder, stop_channel,
+    Server, ServerConfig, ServerHandle, TowerServiceBuilder, serve_with_graceful_shutdown, stop_channel,
 };
 use jsonrpsee::types::SubscriptionId;
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower::layer::util::{Identity, Stack};
 use tower::{Service, ServiceBuilder};
@@ -22,7 +24,8 @@ use triad_chain::{Reader, Submitter};
 use crate::bounds::Gate;
 use crate::feed::Feed;
 use crate::filters::Filters;
-use crate::methods::{self, Context, MAX_SUBSCRIPTIONS};
+use crate::methods::{self, Context};
+use crate::places::{Peer, Places};
 use crate::{RpcConfig, RpcError};
 
 /// Messages that wait for a client to read them; whoever makes more waits.
@@ -30,6 +33,7 @@ const MESSAGE_BUFFER: u32 = 128;
 /// An idle WebSocket is asked for a sign of life this often, and cut when it gives none for [`SILENCE`].
 const PING: Duration = Duration::from_secs(25);
 const SILENCE: Duration = Duration::from_secs(60);
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
 type Builder = TowerServiceBuilder<Identity, Stack<CorsLayer, Identity>>;
 
@@ -71,7 +75,7 @@ impl Rpc {
         let context = Context {
             feed: Feed::start(&reader),
             filters: Filters::default(),
-            subscriptions: Arc::new(Semaphore::new(MAX_SUBSCRIPTIONS)),
+            places: Places::default(),
             config: config.clone(),
             reader,
             submitter,
@@ -105,14 +109,11 @@ impl Rpc {
     /// Listens on the configured address until the handle says stop.
     pub async fn listen(&self) -> Result<(SocketAddr, ServerHandle), RpcError> {
         let error = |source| RpcError::Bind { address: self.config.addr, source };
-        let server = Server::builder()
-            .set_config(self.limits())
-            .set_http_middleware(ServiceBuilder::new().layer(CorsLayer::permissive()))
-            .build(self.config.addr)
-            .await
-            .map_err(error)?;
-        let address = server.local_addr().map_err(error)?;
-        Ok((address, server.start(self.methods.clone())))
+        let listener = TcpListener::bind(self.config.addr).await.map_err(error)?;
+        let address = listener.local_addr().map_err(error)?;
+        let (service, handle) = self.service();
+        tokio::spawn(accept(listener, service, self.config.max_connections as usize));
+        Ok((address, handle))
     }
 
     /// The door as a service for another server's route, with the same methods and limits. WebSockets in it end when the
@@ -142,11 +143,15 @@ impl std::fmt::Debug for RpcService {
 }
 
 impl RpcService {
-    /// Answers one request, or takes the connection over as a WebSocket.
+    /// Answers one request of a peer, or takes its connection over as a WebSocket.
     pub fn handle(
         &self,
-        request: HttpRequest,
+        mut request: HttpRequest,
+        peer: Option<IpAddr>,
     ) -> impl Future<Output = Result<HttpResponse, Infallible>> + Send + use<> {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(Peer(peer));
+        }
         // A service of its own for each request: that is how connections are told apart.
         let mut service = self.builder.clone().build(self.methods.clone(), self.stop.clone());
         let answer = Service::<HttpRequest>::call(&mut service, request);
@@ -158,5 +163,40 @@ impl RpcService {
                 response
             }))
         }
+    }
+}
+
+/// Serves connections until the door is told to stop. Connections past the limit are closed.
+async fn accept(listener: TcpListener, service: RpcService, most: usize) {
+    let slots = Arc::new(Semaphore::new(most));
+    let mut stopped = pin!(service.stop.clone().shutdown());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stopped => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, mostly: they come back when connections end.
+                tracing::warn!(%error, "a JSON-RPC connection could not be accepted");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            }
+        };
+        let Ok(slot) = slots.clone().try_acquire_owned() else { continue };
+        // Answers are small and waited for. Where the option cannot be set they are merely slower.
+        let _ = stream.set_nodelay(true);
+        let service = service.clone();
+        tokio::spawn(async move {
+            let stopped = service.stop.clone().shutdown();
+            let answering = tower::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                service.handle(request.map(HttpBody::new), Some(peer.ip()))
+            });
+            if let Err(error) = serve_with_graceful_shutdown(stream, answering, stopped).await {
+                tracing::debug!(%error, "a JSON-RPC connection ended badly");
+            }
+            drop(slot);
+        });
     }
 }

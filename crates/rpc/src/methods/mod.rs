@@ -20,15 +20,14 @@ use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 use triad_chain::{EthBlock, Reader, Submitter};
 
 use crate::bounds::Gate;
 use crate::errors::{Answer, chain, invalid};
-pub use subscriptions::MAX_SUBSCRIPTIONS;
 
 use crate::feed::Feed;
 use crate::filters::Filters;
+use crate::places::Places;
 use crate::{RpcConfig, params, shapes};
 
 #[derive(Debug)]
@@ -39,8 +38,8 @@ pub struct Context {
     pub accounts: Vec<Address>,
     pub feed: Arc<Feed>,
     pub filters: Filters,
-    /// For subscriptions of all connections.
-    pub subscriptions: Arc<Semaphore>,
+    /// For subscriptions.
+    pub places: Places,
 }
 
 impl Context {

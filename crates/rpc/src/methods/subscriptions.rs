@@ -6,19 +6,17 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use alloy_rpc_types_eth::Filter;
-use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::server::{PendingSubscriptionSink, SubscriptionCloseResponse, SubscriptionSink};
 use jsonrpsee::types::Params;
+use jsonrpsee::{Extensions, RpcModule};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use super::{Context, at, positional};
-use crate::errors::{Answer, chain, invalid, limit};
+use crate::errors::{Answer, chain, invalid};
+use crate::places::Peer;
 use crate::{logs, readings, shapes, subscribe};
-
-/// Subscriptions of all connections.
-pub const MAX_SUBSCRIPTIONS: usize = 10_000;
 
 type Telling = Pin<Box<dyn Future<Output = SubscriptionCloseResponse> + Send>>;
 /// What runs once a subscription is accepted.
@@ -35,13 +33,13 @@ pub fn register(m: &mut RpcModule<Context>) -> Result<(), RegisterMethodError> {
         "eth_subscribe",
         "eth_subscription",
         "eth_unsubscribe",
-        |params, pending, c, _| async move { accept(c, pending, ethereum(&params)).await },
+        |params, pending, c, extensions| async move { accept(c, pending, &extensions, ethereum(&params)).await },
     )?;
     m.register_subscription(
         "triad_subscribe",
         "triad_subscription",
         "triad_unsubscribe",
-        |params, pending, c, _| async move { accept(c, pending, triad(&params)).await },
+        |params, pending, c, extensions| async move { accept(c, pending, &extensions, triad(&params)).await },
     )?;
     Ok(())
 }
@@ -49,22 +47,20 @@ pub fn register(m: &mut RpcModule<Context>) -> Result<(), RegisterMethodError> {
 async fn accept(
     c: Arc<Context>,
     pending: PendingSubscriptionSink,
+    extensions: &Extensions,
     start: Answer<Start>,
 ) -> SubscriptionCloseResponse {
-    let permit = c.subscriptions.clone().try_acquire_owned();
-    let refusal = match (start, permit) {
-        (Err(refusal), _) => refusal,
-        (Ok(_), Err(_)) => {
-            limit(format!("{MAX_SUBSCRIPTIONS} subscriptions are open here, which is the limit"), Value::Null)
-        }
-        (Ok(start), Ok(_permit)) => {
-            let since = Since { height: c.reader.height(), pending: c.reader.watch_pending() };
-            let Ok(sink) = pending.accept().await else { return SubscriptionCloseResponse::None };
-            return start(c, sink, since).await;
+    let peer = extensions.get::<Peer>().map(|peer| peer.0);
+    let (start, _place) = match start.and_then(|start| Ok((start, c.places.take(peer)?))) {
+        Ok(granted) => granted,
+        Err(refusal) => {
+            pending.reject(refusal).await;
+            return SubscriptionCloseResponse::None;
         }
     };
-    pending.reject(refusal).await;
-    SubscriptionCloseResponse::None
+    let since = Since { height: c.reader.height(), pending: c.reader.watch_pending() };
+    let Ok(sink) = pending.accept().await else { return SubscriptionCloseResponse::None };
+    start(c, sink, since).await
 }
 
 fn ethereum(params: &Params<'_>) -> Answer<Start> {
