@@ -157,6 +157,12 @@ impl<'a, I> Executor<'a, I> {
         }
     }
 
+    /// Makes room for so many more transactions at once: growing step by step copies what is there each time.
+    pub fn reserve(&mut self, transactions: usize) {
+        self.transactions.reserve(transactions);
+        self.receipts.reserve(transactions);
+    }
+
     /// Gas used by the block's transactions so far, firings included.
     pub fn gas_used(&self) -> u64 {
         self.gas_used

@@ -74,7 +74,7 @@ pub(crate) fn state_of(accounts: &[(Address, GenesisAccount)]) -> Result<(StateC
     for (address, account) in accounts {
         add(&mut changes, &mut trie_changes, *address, account)?;
     }
-    let root = trie::update(&EmptyState, None, EMPTY_ROOT_HASH, &mut trie_changes, &mut changes.nodes)?;
+    let root = trie::update(&EmptyState, None, EMPTY_ROOT_HASH, &mut trie_changes, &mut changes)?;
     Ok((changes, root))
 }
 
@@ -87,10 +87,10 @@ fn add(
     let key = keccak256(address);
     let mut slots = Vec::with_capacity(account.storage.len());
     for (slot, value) in account.storage.iter().filter(|(_, value)| !value.is_zero()) {
-        slots.push(TrieChange::storage(slot, value));
+        slots.push(TrieChange::storage(slot, &U256::ZERO, value));
         changes.storage.insert((address, *slot), *value);
     }
-    let storage_root = trie::update(&EmptyState, Some(key), EMPTY_ROOT_HASH, &mut slots, &mut changes.nodes)?;
+    let storage_root = trie::update(&EmptyState, Some(key), EMPTY_ROOT_HASH, &mut slots, changes)?;
     let code_hash = if account.code.is_empty() {
         KECCAK_EMPTY
     } else {
@@ -100,7 +100,7 @@ fn add(
     };
     let state = Account { nonce: account.nonce, balance: account.balance, code_hash, storage_root };
     if !state.is_empty() {
-        trie_changes.push(TrieChange::account(key, Some(&state)));
+        trie_changes.push(TrieChange::account(key, None, Some(&state)));
         changes.accounts.insert(address, Some(state));
     }
     Ok(())

@@ -4,24 +4,34 @@
 //! value after block N is then the one that the first block above N replaced, or the head's where none did. Code is
 //! never removed and needs no history.
 //!
-//! | key in `evm_history` | value |
+//! | key in `evm_past` | value |
 //! | --- | --- |
 //! | 0x00 | the oldest height whose state could be told when the node last opened, and the window then (8 + 8, big endian) |
-//! | 0x01 ‖ address ‖ height | the account before the block at that height, empty where there was none |
-//! | 0x02 ‖ address ‖ slot ‖ height | the slot before it, empty for zero |
-//! | 0x03 ‖ 0x00, or 0x01 and the owner ‖ number of nibbles ‖ packed nibbles ‖ height | the node before it, empty where there was none |
-//! | 0x04 ‖ height | the keys that this block wrote here, without their height, each after its length (1); pruning reads it |
-//! | 0x05 ‖ height | the block's system calls ([`crate::SystemCall`]), RLP |
+//! | 0x01 ‖ height | what the block at that height replaced, one value ([`diff`]) |
+//! | 0x02 ‖ name ‖ height | nothing: that block replaced the value of that name. Only for windows of more than 256 blocks |
 //!
-//! No key is a prefix of another one of its kind, so one seek finds the first height above N. A block that changes
-//! nothing and calls no system contract writes nothing. A block's commit also removes what the oldest kept block no
-//! longer needs; whoever reads a past state pins it, and pruning waits for the pin.
+//! | name | old value |
+//! | --- | --- |
+//! | 0x01 ‖ address | the account, empty where there was none |
+//! | 0x02 ‖ address ‖ slot | the slot, empty for zero |
+//! | 0x03 ‖ 0x00, or 0x01 and the owner ‖ number of nibbles ‖ packed nibbles | the node, empty where there was none |
+//! | 0x05 | the block's system calls ([`crate::SystemCall`]), RLP |
+//!
+//! One value a block, since a row for each replaced value would be two thirds of what a block writes: it is written and
+//! pruned with every other. A block that changes nothing and calls no system contract writes nothing. A block's commit
+//! also removes what the oldest kept block no longer needs; whoever reads a past state pins it, and pruning waits for
+//! the pin.
 
+mod diff;
+mod index;
+
+use self::diff::Diff;
+use self::index::{IN_MEMORY, Index};
 use crate::executor::SystemCall;
 use crate::state::{Account, NodeKey, StateChanges, StateError, StateView};
 use crate::store::{EvmStore, corrupt, decode_account, decode_slot, encode_account, store_error};
 use alloy_primitives::{Address, B256, Bytes, U256};
-use fjall::{Keyspace, OwnedWriteBatch};
+use fjall::{Database, Keyspace, OwnedWriteBatch};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,11 +45,12 @@ pub const ARCHIVE: u64 = u64::MAX;
 const PRUNED_AT_ONCE: u64 = 64;
 
 const META: [u8; 1] = [0];
+const DIFF: [u8; 1] = [1];
+
 const ACCOUNT: u8 = 1;
 const SLOT: u8 = 2;
 const NODE: u8 = 3;
-const LIST: u8 = 4;
-const CALLS: u8 = 5;
+const CALLS: [u8; 1] = [5];
 
 /// The state of a block that is asked for is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +109,7 @@ pub(crate) struct History {
     begun: AtomicU64,
     /// What blocks up to here wrote is gone.
     pruned: AtomicU64,
+    index: Index,
     pins: Arc<Pins>,
 }
 
@@ -139,23 +151,6 @@ fn at(name: &[u8], height: u64) -> Vec<u8> {
     key
 }
 
-/// What one block writes.
-struct Writer<'a> {
-    space: &'a Keyspace,
-    batch: &'a mut OwnedWriteBatch,
-    height: u64,
-    list: Vec<u8>,
-}
-
-impl Writer<'_> {
-    fn put(&mut self, name: &[u8], value: &[u8]) {
-        self.batch.insert(self.space, at(name, self.height), value);
-        // At most 67 bytes.
-        self.list.push(name.len() as u8);
-        self.list.extend_from_slice(name);
-    }
-}
-
 impl History {
     pub(crate) fn new(space: Keyspace) -> Self {
         History {
@@ -163,6 +158,7 @@ impl History {
             window: AtomicU64::new(0),
             begun: AtomicU64::new(0),
             pruned: AtomicU64::new(0),
+            index: Index::default(),
             pins: Arc::default(),
         }
     }
@@ -179,24 +175,48 @@ impl History {
         }
     }
 
-    fn open(&self, window: u64, head: u64) -> Result<(), StateError> {
+    fn open(&self, database: &Database, window: u64, head: u64) -> Result<(), StateError> {
         let oldest = match self.reach(head)? {
             Some(reach) => reach.max(head.saturating_sub(window)),
             None => head,
         };
+        let mut batch = database.batch();
         let mut meta = oldest.to_be_bytes().to_vec();
         meta.extend_from_slice(&window.to_be_bytes());
-        self.space.insert(META, meta).map_err(store_error("writing the history"))?;
+        batch.insert(&self.space, META, meta);
+        self.index_kept(&mut batch, oldest, window)?;
+        batch.commit().map_err(store_error("writing the history"))?;
         let mut pruned = oldest;
-        if let Some(guard) = self.space.prefix([LIST]).next() {
-            let (key, _) = guard.into_inner().map_err(store_error("reading the history"))?;
-            let first = key.get(1..).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes);
-            pruned = pruned.min(first.ok_or_else(|| corrupt("history list", "its key"))?.saturating_sub(1));
+        if let Some(guard) = self.space.prefix(DIFF).next() {
+            let key = guard.key().map_err(store_error("reading the history"))?;
+            pruned = pruned.min(height_of(&key)?.saturating_sub(1));
         }
         self.pruned.store(pruned, Ordering::SeqCst);
         self.begun.store(head, Ordering::SeqCst);
         self.pins.heights.lock().oldest = oldest;
         self.window.store(window, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Brings the index over the kept blocks into the form that the window asks for.
+    fn index_kept(&self, batch: &mut OwnedWriteBatch, oldest: u64, window: u64) -> Result<(), StateError> {
+        self.index.clear();
+        for guard in self.space.range(at(&DIFF, oldest.saturating_add(1))..=at(&DIFF, u64::MAX)) {
+            let (key, bytes) = guard.into_inner().map_err(store_error("reading the history"))?;
+            let height = height_of(&key)?;
+            let diff = Diff::decode(&bytes, height)?;
+            let names = diff.names().collect::<Result<Vec<_>, _>>()?;
+            if window <= IN_MEMORY {
+                self.index.note(names.into_iter(), height);
+            } else if !diff.is_indexed() {
+                for name in names {
+                    Index::put_row(&self.space, batch, name, height);
+                }
+                let mut indexed = bytes.to_vec();
+                indexed[0] = 1;
+                batch.insert(&self.space, key, indexed);
+            }
+        }
         Ok(())
     }
 
@@ -214,38 +234,45 @@ impl History {
         if window == 0 || height == 0 {
             return Ok(());
         }
-        let mut out = Writer { space: &self.space, batch, height, list: Vec::new() };
-        for (address, account) in sorted(changes.accounts.iter()) {
+        let mut replaced =
+            Vec::with_capacity(changes.accounts.len() + changes.storage.len() + changes.nodes.len());
+        for (address, account) in &changes.accounts {
             let old = store.account(address)?;
             if old != *account {
-                out.put(&account_key(address), &old.as_ref().map_or(Vec::new(), encode_account));
+                replaced.push((account_key(address), old.as_ref().map_or(Vec::new(), encode_account)));
             }
         }
-        for ((address, slot), value) in sorted(changes.storage.iter()) {
+        for ((address, slot), value) in &changes.storage {
             let old = store.storage(address, slot)?;
             if old != *value {
-                out.put(&slot_key(address, slot), &old.to_be_bytes_trimmed_vec());
+                replaced.push((slot_key(address, slot), old.to_be_bytes_trimmed_vec()));
             }
         }
-        let mut nodes = Vec::with_capacity(changes.nodes.len());
         for (key, node) in &changes.nodes {
-            let old = store.node(key)?;
+            let old = match changes.unread.get(key) {
+                Some(old) => Some(old.clone()),
+                None => store.node(key)?,
+            };
             if old != *node {
-                nodes.push((node_key(key), old.unwrap_or_default()));
+                replaced.push((node_key(key), old.map_or(Vec::new(), |node| node.to_vec())));
             }
-        }
-        nodes.sort_unstable();
-        for (name, old) in nodes {
-            out.put(&name, &old);
         }
         if !system_calls.is_empty() {
             let mut calls = Vec::new();
             alloy_rlp::encode_list::<_, SystemCall>(system_calls, &mut calls);
-            out.put(&[CALLS], &calls);
+            replaced.push((CALLS.to_vec(), calls));
         }
-        let list = out.list;
-        if !list.is_empty() {
-            batch.insert(&self.space, at(&[LIST], height), list);
+        if !replaced.is_empty() {
+            replaced.sort_unstable();
+            let indexed = window > IN_MEMORY;
+            if indexed {
+                for (name, _) in &replaced {
+                    Index::put_row(&self.space, batch, name, height);
+                }
+            } else {
+                self.index.note(replaced.iter().map(|(name, _)| name), height);
+            }
+            batch.insert(&self.space, at(&DIFF, height), diff::encode(&replaced, indexed));
         }
         self.prune(batch, height, window)?;
         self.begun.store(height, Ordering::SeqCst);
@@ -264,46 +291,64 @@ impl History {
         let first = self.pruned.load(Ordering::SeqCst) + 1;
         let last = oldest.min(first.saturating_add(PRUNED_AT_ONCE - 1));
         for gone in first..=last {
-            let list = at(&[LIST], gone);
-            let Some(names) = self.space.get(&list).map_err(store_error("reading the history"))? else {
-                continue;
-            };
-            let mut rest: &[u8] = &names;
-            while let Some((length, after)) = rest.split_first() {
-                let Some((name, after)) = after.split_at_checked(usize::from(*length)) else {
-                    return Err(corrupt("history list", gone));
-                };
-                batch.remove(&self.space, at(name, gone));
-                rest = after;
+            let Some(bytes) = self.diff(gone)? else { continue };
+            let diff = Diff::decode(&bytes, gone)?;
+            let names = diff.names().collect::<Result<Vec<_>, _>>()?;
+            if diff.is_indexed() {
+                for name in &names {
+                    Index::remove_row(&self.space, batch, name, gone);
+                }
             }
-            batch.remove(&self.space, list);
+            self.index.forget(names.into_iter(), gone);
+            batch.remove(&self.space, at(&DIFF, gone));
         }
         self.pruned.fetch_max(last, Ordering::SeqCst);
         Ok(())
     }
 
-    /// What the first block above `height` replaced under this name.
-    fn replaced(&self, name: &[u8], height: u64) -> Result<Option<fjall::UserValue>, StateError> {
-        let (first, last) = (at(name, height.saturating_add(1)), at(name, u64::MAX));
-        match self.space.range(first..=last).next() {
-            None => Ok(None),
-            Some(guard) => guard.value().map(Some).map_err(store_error("reading the history")),
+    fn diff(&self, height: u64) -> Result<Option<fjall::UserValue>, StateError> {
+        self.space.get(at(&DIFF, height)).map_err(store_error("reading the history"))
+    }
+
+    /// What the first block above `height` replaced under this name, decoded.
+    fn replaced<T>(
+        &self,
+        name: &[u8],
+        height: u64,
+        decode: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Result<Option<T>, StateError> {
+        let in_memory = self.window.load(Ordering::SeqCst) <= IN_MEMORY;
+        let mut first = height.saturating_add(1);
+        loop {
+            let next = match in_memory {
+                true => self.index.next_in_memory(name, first),
+                false => Index::next_on_disk(&self.space, name, first)?,
+            };
+            let Some(found) = next else { return Ok(None) };
+            // A block that is being committed may have no diff yet: then the head's value, read before, is still its own.
+            if let Some(bytes) = self.diff(found)?
+                && let Some(old) = Diff::decode(&bytes, found)?.get(name)?
+            {
+                let value = decode(old);
+                return value
+                    .map(Some)
+                    .ok_or_else(|| corrupt("past value", alloy_primitives::hex::encode(name)));
+            }
+            first = found.saturating_add(1);
         }
     }
 }
 
-fn sorted<'a, K: Ord + 'a, V: 'a>(entries: impl Iterator<Item = (&'a K, &'a V)>) -> Vec<(&'a K, &'a V)> {
-    let mut all: Vec<_> = entries.collect();
-    all.sort_unstable_by(|a, b| a.0.cmp(b.0));
-    all
+fn height_of(key: &[u8]) -> Result<u64, StateError> {
+    key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes)).ok_or_else(|| corrupt("history", "its key"))
 }
 
 impl EvmStore {
     /// Keeps the state of the last `window` blocks before the head ([`ARCHIVE`]: of all from now on; at least one),
     /// and tells the state of those that earlier runs have kept. `head` is the last committed height. Without this call
     /// no history is recorded.
-    pub fn keep_history(&self, window: u64, head: u64) -> Result<(), StateError> {
-        self.history.open(window.max(1), head)
+    pub fn keep_history(&self, database: &Database, window: u64, head: u64) -> Result<(), StateError> {
+        self.history.open(database, window.max(1), head)
     }
 
     /// The oldest height whose state can be told.
@@ -329,11 +374,13 @@ impl EvmStore {
 
     /// The system calls that [`EvmStore::apply`] was given with a block. The state before the block must be held.
     pub fn system_calls(&self, height: u64) -> Result<Vec<SystemCall>, StateError> {
-        let found =
-            self.history.space.get(at(&[CALLS], height)).map_err(store_error("reading the history"))?;
-        found.map_or(Ok(Vec::new()), |bytes| {
-            alloy_rlp::decode_exact(&bytes).map_err(|_| corrupt("list of system calls", height))
-        })
+        let Some(bytes) = self.history.diff(height)? else { return Ok(Vec::new()) };
+        match Diff::decode(&bytes, height)?.get(&CALLS)? {
+            None => Ok(Vec::new()),
+            Some(calls) => {
+                alloy_rlp::decode_exact(calls).map_err(|_| corrupt("list of system calls", height))
+            }
+        }
     }
 }
 
@@ -357,13 +404,7 @@ impl PastState<'_> {
         if self.store.history.begun.load(Ordering::SeqCst) == self.height {
             return Ok(head);
         }
-        let name = name();
-        match self.store.history.replaced(&name, self.height)? {
-            None => Ok(head),
-            Some(old) => {
-                decode(&old).ok_or_else(|| corrupt("past value", alloy_primitives::hex::encode(&name)))
-            }
-        }
+        Ok(self.store.history.replaced(&name(), self.height, decode)?.unwrap_or(head))
     }
 }
 

@@ -130,6 +130,8 @@ pub struct StateChanges {
     pub code: B256Map<Bytes>,
     /// `None`: the node is gone.
     pub nodes: HashMap<NodeKey, Option<Bytes>>,
+    /// What some of these nodes were before, where that was known without reading them.
+    pub unread: HashMap<NodeKey, Bytes>,
     /// The hash of the block itself, by its number.
     pub block_hashes: BTreeMap<u64, B256>,
 }
@@ -141,6 +143,7 @@ impl StateChanges {
         self.storage.extend(newer.storage);
         self.code.extend(newer.code);
         self.nodes.extend(newer.nodes);
+        self.unread.extend(newer.unread);
         self.block_hashes.extend(newer.block_hashes);
     }
 

@@ -7,7 +7,7 @@
 //! | `evm_code` | keccak256 of the code (32) | the code |
 //! | `evm_nodes` | [`NodeKey::to_bytes`] | the node's RLP |
 //! | `evm_hashes` | block number (8, big endian) | block hash (32), of the last 256 blocks |
-//! | `evm_history` | see `history.rs` | what past blocks replaced |
+//! | `evm_past` | see `history.rs` | what past blocks replaced |
 //!
 //! The owner of the database commits one batch a block: [`EvmStore::apply`] adds the changes to it, and after it is
 //! committed [`EvmStore::committed`] brings the caches up to date. Between the two, readers must lay the changes over
@@ -44,7 +44,7 @@ pub struct CacheSizes {
 
 impl Default for CacheSizes {
     fn default() -> Self {
-        CacheSizes { accounts: 200_000, slots: 400_000, node_bytes: 96 << 20, code_bytes: 16 << 20 }
+        CacheSizes { accounts: 400_000, slots: 800_000, node_bytes: 192 << 20, code_bytes: 16 << 20 }
     }
 }
 
@@ -103,6 +103,13 @@ impl EvmStore {
     }
 
     pub fn open_with(database: &Database, sizes: CacheSizes) -> Result<EvmStore, StateError> {
+        // What earlier versions kept of past blocks: a row for each value.
+        if database.keyspace_exists("evm_history") {
+            let old = database
+                .keyspace("evm_history", KeyspaceCreateOptions::default)
+                .map_err(store_error("opening a keyspace"))?;
+            database.delete_keyspace(old).map_err(store_error("removing a keyspace"))?;
+        }
         let keyspace = |name: &str| {
             database.keyspace(name, KeyspaceCreateOptions::default).map_err(store_error("opening a keyspace"))
         };
@@ -112,7 +119,7 @@ impl EvmStore {
             code: keyspace("evm_code")?,
             nodes: keyspace("evm_nodes")?,
             hashes: keyspace("evm_hashes")?,
-            history: History::new(keyspace("evm_history")?),
+            history: History::new(keyspace("evm_past")?),
             account_cache: count_cache(sizes.accounts),
             slot_cache: count_cache(sizes.slots),
             code_cache: byte_cache(sizes.code_bytes, 8_192),

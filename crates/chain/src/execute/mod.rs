@@ -192,7 +192,8 @@ pub(crate) fn execute(
     };
     let mut evm = Executor::new(evm_state, app.clone(), block_context);
     let firings = firings::run(&ctx, &mut work, &mut evm, std::mem::take(&mut outcome.triggers))?;
-    let mut transactions = Vec::new();
+    evm.reserve(input.transactions.len());
+    let mut transactions = Vec::with_capacity(input.transactions.len());
     let mut bytes = 0u64;
     for (index, tx) in input.transactions.iter().enumerate() {
         let raw = triad_evm::TriadTx::Ethereum(RecoveredTx::clone(tx)).encoded_2718();

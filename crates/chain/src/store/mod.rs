@@ -112,7 +112,7 @@ impl Store {
 
     /// Begins to keep the state of the last `window` blocks; `head` is the height of the last commit.
     pub fn keep_history(&self, window: u64, head: u64) -> Result<(), ChainError> {
-        Ok(self.evm.keep_history(window, head)?)
+        Ok(self.evm.keep_history(&self.db, window, head)?)
     }
 
     /// Height of the last commit; `None` before genesis was stored.

@@ -115,11 +115,11 @@ pub(super) fn state_changes(
         for (slot, values) in &cached.slots {
             if values.value != values.original {
                 changes.storage.insert((*address, *slot), values.value);
-                slots.push(TrieChange::storage(slot, &values.value));
+                slots.push(TrieChange::storage(slot, &values.original, &values.value));
             }
         }
         if !slots.is_empty() {
-            storage_root = trie::update(view, Some(key), storage_root, &mut slots, &mut changes.nodes)?;
+            storage_root = trie::update(view, Some(key), storage_root, &mut slots, &mut changes)?;
         }
         let account = cached.info.as_ref().map(|info| Account {
             nonce: info.nonce,
@@ -131,11 +131,11 @@ pub(super) fn state_changes(
             return Err(StateError::Rule(format!("account {address} vanished but left storage behind")));
         }
         if account != cached.original {
-            account_changes.push(TrieChange::account(key, account.as_ref()));
+            account_changes.push(TrieChange::account(key, cached.original.as_ref(), account.as_ref()));
             changes.accounts.insert(*address, account);
         }
     }
     changes.code.clone_from(&db.new_code);
-    let root = trie::update(view, None, ctx.parent_state_root, &mut account_changes, &mut changes.nodes)?;
+    let root = trie::update(view, None, ctx.parent_state_root, &mut account_changes, &mut changes)?;
     Ok((root, changes))
 }

@@ -1,8 +1,7 @@
 use super::update::{TrieChange, update};
 use super::*;
 use crate::testing::{MemState, TestChain};
-use crate::{GenesisAccount, verify_account_proof};
-use alloy_primitives::map::HashMap;
+use crate::{GenesisAccount, StateChanges, verify_account_proof};
 use alloy_primitives::{Address, B256, U256};
 use alloy_trie::nodes::TrieNode;
 use alloy_trie::proof::verify_proof;
@@ -87,11 +86,12 @@ fn reachable(state: &MemState, owner: Option<B256>) -> BTreeSet<NodeKey> {
     found
 }
 
-fn fuzz(seed: u64, steps: usize, owner: Option<B256>) {
+/// How many leaves were replaced without being read.
+fn fuzz(seed: u64, steps: usize, owner: Option<B256>) -> usize {
     let mut random = Random(seed);
     let mut state = MemState::default();
     let mut leaves: BTreeMap<B256, Vec<u8>> = BTreeMap::new();
-    let mut root = EMPTY_ROOT_HASH;
+    let (mut root, mut unread) = (EMPTY_ROOT_HASH, 0);
     for step in 0..steps {
         // Waves of growth and shrinkage; now and then everything goes.
         let removals = [1, 3, 7, 9][(step / 40) % 4];
@@ -111,11 +111,28 @@ fn fuzz(seed: u64, steps: usize, owner: Option<B256>) {
                 changes.insert(key(&mut random, shape), value);
             }
         }
-        let mut list: Vec<TrieChange> =
-            changes.iter().map(|(key, value)| TrieChange::new(*key, value.clone())).collect();
-        let mut nodes = HashMap::default();
-        root = update(&state, owner, root, &mut list, &mut nodes).unwrap();
-        for (key, node) in &nodes {
+        // The old value is known, unknown, or believed wrongly.
+        let old = |random: &mut Random, key: &B256| match random.below(4) {
+            0 => None,
+            1 => Some(vec![5; 33]),
+            _ => leaves.get(key).cloned(),
+        };
+        let change = |(key, value): (&B256, &Option<Vec<u8>>)| {
+            let old = old(&mut random, key);
+            TrieChange::new(*key, old, value.clone())
+        };
+        let mut list: Vec<TrieChange> = changes.iter().map(change).collect();
+        let mut out = StateChanges::default();
+        root = update(&state, owner, root, &mut list, &mut out).unwrap();
+        for (key, node) in &out.unread {
+            assert_eq!(
+                state.nodes.get(key),
+                Some(node),
+                "seed {seed} step {step}: {key} was known to be another"
+            );
+        }
+        unread += out.unread.len();
+        for (key, node) in &out.nodes {
             match node {
                 Some(node) => drop(state.nodes.insert(*key, node.clone())),
                 None => {
@@ -134,11 +151,13 @@ fn fuzz(seed: u64, steps: usize, owner: Option<B256>) {
         let stored: BTreeSet<NodeKey> = state.nodes.keys().copied().collect();
         assert_eq!(live, stored, "seed {seed} step {step}: nodes left behind");
     }
+    unread
 }
 
 #[test]
 fn agrees_with_the_hash_builder_and_leaves_no_orphan() {
-    fuzz(1, 1_500, None);
+    let unread = fuzz(1, 1_500, None);
+    assert!(unread > 500, "known leaves are not read: {unread}");
     fuzz(2, 1_500, Some(B256::repeat_byte(7)));
     for seed in 3..40 {
         fuzz(seed, 80, None);
@@ -150,10 +169,10 @@ fn order_of_changes_does_not_matter() {
     let mut random = Random(99);
     let keys: BTreeSet<B256> = (0..200).map(|i| key(&mut random, i % 4)).collect();
     let changes: Vec<TrieChange> =
-        keys.iter().map(|key| TrieChange::new(*key, Some(vec![1, 2, 3]))).collect();
+        keys.iter().map(|key| TrieChange::new(*key, None, Some(vec![1, 2, 3]))).collect();
     let mut forward = changes.clone();
     let mut backward: Vec<_> = changes.into_iter().rev().collect();
-    let (mut a, mut b) = (HashMap::default(), HashMap::default());
+    let (mut a, mut b) = (StateChanges::default(), StateChanges::default());
     let first = update(&MemState::default(), None, EMPTY_ROOT_HASH, &mut forward, &mut a).unwrap();
     let second = update(&MemState::default(), None, EMPTY_ROOT_HASH, &mut backward, &mut b).unwrap();
     assert_eq!(first, second);
@@ -163,19 +182,19 @@ fn order_of_changes_does_not_matter() {
 #[test]
 fn a_removal_of_nothing_changes_nothing() {
     let mut state = MemState::default();
-    let mut nodes = HashMap::default();
+    let mut out = StateChanges::default();
     let mut changes: Vec<_> = (0..50u64)
-        .map(|i| TrieChange::new(alloy_primitives::keccak256(i.to_be_bytes()), Some(vec![9; 40])))
+        .map(|i| TrieChange::new(alloy_primitives::keccak256(i.to_be_bytes()), None, Some(vec![9; 40])))
         .collect();
-    let root = update(&state, None, EMPTY_ROOT_HASH, &mut changes, &mut nodes).unwrap();
-    state.nodes.extend(nodes.into_iter().filter_map(|(key, node)| Some((key, node?))));
+    let root = update(&state, None, EMPTY_ROOT_HASH, &mut changes, &mut out).unwrap();
+    state.nodes.extend(out.nodes.into_iter().filter_map(|(key, node)| Some((key, node?))));
     let before = state.nodes.clone();
-    let mut nodes = HashMap::default();
+    let mut out = StateChanges::default();
     let mut absent: Vec<_> = (1_000..1_050u64)
-        .map(|i| TrieChange::new(alloy_primitives::keccak256(i.to_be_bytes()), None))
+        .map(|i| TrieChange::new(alloy_primitives::keccak256(i.to_be_bytes()), None, None))
         .collect();
-    assert_eq!(update(&state, None, root, &mut absent, &mut nodes).unwrap(), root);
-    for (key, node) in nodes {
+    assert_eq!(update(&state, None, root, &mut absent, &mut out).unwrap(), root);
+    for (key, node) in out.nodes {
         assert_eq!(node.as_ref(), before.get(&key));
     }
 }
@@ -183,16 +202,17 @@ fn a_removal_of_nothing_changes_nothing() {
 #[test]
 fn a_damaged_store_is_noticed() {
     let mut state = MemState::default();
-    let mut nodes = HashMap::default();
+    let mut out = StateChanges::default();
     let mut changes: Vec<_> = (0..50u64)
-        .map(|i| TrieChange::new(alloy_primitives::keccak256(i.to_be_bytes()), Some(vec![9; 40])))
+        .map(|i| TrieChange::new(alloy_primitives::keccak256(i.to_be_bytes()), None, Some(vec![9; 40])))
         .collect();
-    let root = update(&state, None, EMPTY_ROOT_HASH, &mut changes, &mut nodes).unwrap();
-    state.nodes.extend(nodes.into_iter().filter_map(|(key, node)| Some((key, node?))));
-    let again = |state: &MemState| update(state, None, root, &mut changes.clone(), &mut HashMap::default());
+    let root = update(&state, None, EMPTY_ROOT_HASH, &mut changes, &mut out).unwrap();
+    state.nodes.extend(out.nodes.into_iter().filter_map(|(key, node)| Some((key, node?))));
+    let again =
+        |state: &MemState| update(state, None, root, &mut changes.clone(), &mut StateChanges::default());
     assert!(again(&state).is_ok());
     assert!(matches!(
-        update(&state, None, B256::ZERO, &mut changes.clone(), &mut HashMap::default()),
+        update(&state, None, B256::ZERO, &mut changes.clone(), &mut StateChanges::default()),
         Err(StateError::Corrupt { .. })
     ));
     let deep = *state.nodes.keys().max_by_key(|key| key.path.len()).unwrap();
@@ -244,10 +264,10 @@ fn proofs_hold_with_nodes_inside_their_parents() {
     // Keys that differ in their last bytes and one-byte values make nodes shorter than 32 bytes.
     let mut state = MemState::default();
     let keys: Vec<B256> = (0..40u64).map(|i| B256::from(U256::from(i * 3))).collect();
-    let mut changes: Vec<_> = keys.iter().map(|key| TrieChange::new(*key, Some(vec![0x05]))).collect();
-    let mut nodes = HashMap::default();
-    let root = update(&state, None, EMPTY_ROOT_HASH, &mut changes, &mut nodes).unwrap();
-    state.nodes.extend(nodes.into_iter().filter_map(|(key, node)| Some((key, node?))));
+    let mut changes: Vec<_> = keys.iter().map(|key| TrieChange::new(*key, None, Some(vec![0x05]))).collect();
+    let mut out = StateChanges::default();
+    let root = update(&state, None, EMPTY_ROOT_HASH, &mut changes, &mut out).unwrap();
+    state.nodes.extend(out.nodes.into_iter().filter_map(|(key, node)| Some((key, node?))));
     assert!(state.nodes.values().any(|node| node.len() < 32));
     for i in 0..130u64 {
         let key = B256::from(U256::from(i));

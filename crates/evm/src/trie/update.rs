@@ -8,8 +8,7 @@
 //! the pass the marks are exactly the nodes that ceased to exist.
 
 use super::read_node;
-use crate::state::{Account, NodeKey, StateError, StateView};
-use alloy_primitives::map::HashMap;
+use crate::state::{Account, NodeKey, StateChanges, StateError, StateView};
 use alloy_primitives::{B256, Bytes, U256, keccak256};
 use alloy_rlp::Encodable;
 use alloy_trie::nodes::{BranchNode, BranchNodeRef, ExtensionNodeRef, LeafNodeRef, RlpNode, TrieNode};
@@ -21,50 +20,52 @@ use std::borrow::Cow;
 pub(crate) struct TrieChange {
     key: Nibbles,
     value: Option<Vec<u8>>,
+    /// What the caller believes to be there now. It only saves reading the leaf, and is checked against its parent.
+    old: Option<Vec<u8>>,
 }
 
 impl TrieChange {
-    pub(crate) fn new(key: B256, value: Option<Vec<u8>>) -> Self {
-        TrieChange { key: Nibbles::unpack_array(&key.0), value }
+    pub(crate) fn new(key: B256, old: Option<Vec<u8>>, value: Option<Vec<u8>>) -> Self {
+        TrieChange { key: Nibbles::unpack_array(&key.0), value, old }
     }
 
-    /// A slot; zero removes it.
-    pub(crate) fn storage(slot: &U256, value: &U256) -> Self {
-        let value = (!value.is_zero()).then(|| {
-            let mut out = Vec::with_capacity(33);
-            value.encode(&mut out);
-            out
-        });
-        TrieChange::new(keccak256(B256::from(*slot)), value)
+    /// A slot; zero is none.
+    pub(crate) fn storage(slot: &U256, old: &U256, value: &U256) -> Self {
+        let encoded = |value: &U256| {
+            (!value.is_zero()).then(|| {
+                let mut out = Vec::with_capacity(33);
+                value.encode(&mut out);
+                out
+            })
+        };
+        TrieChange::new(keccak256(B256::from(*slot)), encoded(old), encoded(value))
     }
 
     /// An account under the hash of its address.
-    pub(crate) fn account(key: B256, account: Option<&Account>) -> Self {
-        let value = account.map(|account| {
+    pub(crate) fn account(key: B256, old: Option<&Account>, account: Option<&Account>) -> Self {
+        let encoded = |account: &Account| {
             let mut out = Vec::with_capacity(112);
             account.trie_account().encode(&mut out);
             out
-        });
-        TrieChange::new(key, value)
+        };
+        TrieChange::new(key, old.map(encoded), account.map(encoded))
     }
 }
 
-type Nodes = HashMap<NodeKey, Option<Bytes>>;
-
-/// Applies the changes to a trie whose root is `root`, adds the nodes that change to `nodes`, returns the new root.
+/// Applies the changes to a trie whose root is `root`, adds the nodes that change to `out`, returns the new root.
 /// The keys must be distinct; `changes` is sorted in place.
 pub(crate) fn update(
     view: &dyn StateView,
     owner: Option<B256>,
     root: B256,
     changes: &mut [TrieChange],
-    nodes: &mut Nodes,
+    out: &mut StateChanges,
 ) -> Result<B256, StateError> {
     if changes.is_empty() {
         return Ok(root);
     }
     changes.sort_unstable_by_key(|change| change.key);
-    let mut updater = Updater { view, owner, nodes, buffer: Vec::with_capacity(600) };
+    let mut updater = Updater { view, owner, out, buffer: Vec::with_capacity(600) };
     let path = Nibbles::new();
     let sub = if root == EMPTY_ROOT_HASH {
         updater.build(path, &inserts(changes))
@@ -75,7 +76,7 @@ pub(crate) fn update(
         return Ok(EMPTY_ROOT_HASH);
     }
     updater.write(path, &sub);
-    match nodes.get(&NodeKey { owner, path }) {
+    match out.nodes.get(&NodeKey { owner, path }) {
         Some(Some(node)) => Ok(keccak256(node)),
         _ => Err(StateError::Rule("a trie that is not empty has no root node".to_owned())),
     }
@@ -113,6 +114,11 @@ fn inserts(changes: &[TrieChange]) -> Vec<Item<'_>> {
     changes.iter().filter_map(|c| Some((c.key, Cow::Borrowed(c.value.as_deref()?)))).collect()
 }
 
+/// Where the child `n` of a branch is, or would be, among those that it has.
+fn place(branch: &BranchNode, n: u8) -> usize {
+    (branch.state_mask.get() & ((1 << n) - 1)).count_ones() as usize
+}
+
 fn nibble(n: u8) -> Nibbles {
     Nibbles::from_nibbles_unchecked([n])
 }
@@ -138,7 +144,7 @@ fn groups<T>(items: &[T], depth: usize, key: impl Fn(&T) -> &Nibbles) -> impl It
 struct Updater<'a> {
     view: &'a dyn StateView,
     owner: Option<B256>,
-    nodes: &'a mut Nodes,
+    out: &'a mut StateChanges,
     buffer: Vec<u8>,
 }
 
@@ -159,7 +165,7 @@ impl Updater<'_> {
         if root.is_some_and(|root| keccak256(&bytes) != root) {
             return Err(StateError::Corrupt { what: "trie root", key: key.to_string() });
         }
-        self.nodes.insert(key, None);
+        self.out.nodes.insert(key, None);
         match node {
             TrieNode::EmptyRoot => Err(StateError::Corrupt { what: "trie node", key: key.to_string() }),
             TrieNode::Leaf(leaf) => Ok(self.change_leaf(path, path.join(&leaf.key), leaf.value, changes)),
@@ -241,13 +247,41 @@ impl Updater<'_> {
         for (n, group) in groups(changes, path.len(), |change| &change.key) {
             let at = child_path(&path, n);
             let sub = if branch.state_mask.is_bit_set(n) {
-                self.change(at, group, None)?
+                match self.known_leaf(at, &branch, n, group) {
+                    Some(sub) => sub,
+                    None => self.change(at, group, None)?,
+                }
             } else {
                 self.build(at, &inserts(group))
             };
             subs.push((n, sub));
         }
         self.join_children(path, branch, subs)
+    }
+
+    /// Replaces the branch's child `n` without reading it, if it is the leaf that the only change below it replaces. The
+    /// leaves of a large trie are cold; their values are known.
+    fn known_leaf<'c>(
+        &mut self,
+        path: Nibbles,
+        branch: &BranchNode,
+        n: u8,
+        changes: &'c [TrieChange],
+    ) -> Option<Sub<'c>> {
+        let [change] = changes else { return None };
+        let rest = change.key.slice(path.len()..);
+        self.buffer.clear();
+        let leaf = LeafNodeRef::new(&rest, change.old.as_deref()?).rlp(&mut self.buffer);
+        if leaf != branch.stack[place(branch, n)] {
+            return None;
+        }
+        let key = self.key(path);
+        self.out.unread.insert(key, Bytes::copy_from_slice(&self.buffer));
+        self.out.nodes.insert(key, None);
+        Some(match &change.value {
+            None => Sub::Empty,
+            Some(value) => Sub::Leaf(rest, Cow::Borrowed(value)),
+        })
     }
 
     /// A branch at `path` from its old children and the new ones that replace some of them.
@@ -277,8 +311,7 @@ impl Updater<'_> {
             _ => {}
         }
         for (n, sub) in &subs {
-            let before = branch.state_mask.get() & ((1 << n) - 1);
-            let at = before.count_ones() as usize;
+            let at = place(&branch, *n);
             let present = branch.state_mask.is_bit_set(*n);
             if matches!(sub, Sub::Empty) {
                 if present {
@@ -304,17 +337,14 @@ impl Updater<'_> {
         match read_node(self.view, &key)?.1 {
             TrieNode::EmptyRoot => Err(StateError::Corrupt { what: "trie node", key: key.to_string() }),
             TrieNode::Leaf(leaf) => {
-                self.nodes.insert(key, None);
+                self.out.nodes.insert(key, None);
                 Ok(Sub::Leaf(leaf.key, Cow::Owned(leaf.value)))
             }
             TrieNode::Extension(extension) => {
-                self.nodes.insert(key, None);
+                self.out.nodes.insert(key, None);
                 Ok(Sub::Extension(extension.key, extension.child))
             }
-            TrieNode::Branch(_) => {
-                let before = branch.state_mask.get() & ((1 << n) - 1);
-                Ok(Sub::Branch(branch.stack[before.count_ones() as usize].clone()))
-            }
+            TrieNode::Branch(_) => Ok(Sub::Branch(branch.stack[place(branch, n)].clone())),
         }
     }
 
@@ -360,7 +390,7 @@ impl Updater<'_> {
 
     fn put(&mut self, path: Nibbles) {
         let bytes = Bytes::copy_from_slice(&self.buffer);
-        self.nodes.insert(self.key(path), Some(bytes));
+        self.out.nodes.insert(self.key(path), Some(bytes));
     }
 }
 
