@@ -1,6 +1,6 @@
 //! The data directory: one process at a time, one key, one chain, and never a vote without the journal.
 //!
-//! Three things lie in the node's data directory:
+//! Four things lie in the node's data directory:
 //! - `LOCK` is locked (flock) by the running process and says which one that is;
 //! - `validator` binds the directory to a key, a chain and a journal, and says whether this key has voted;
 //! - `consensus/` holds the journal (write-ahead log), and marshal's caches and archives. `.triad-journal` in it carries
@@ -8,7 +8,7 @@
 //!   from the one that this key voted with.
 //!
 //! `validator` is written before the first vote can be cast. A directory that was restored as a whole from an older copy
-//! cannot be told from inside; only the operator can know that.
+//! cannot be told from inside; the other validators are asked (`crate::recall`).
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -74,12 +74,15 @@ struct Validator {
     namespace: String,
     journal: String,
     voted: bool,
+    /// The view of a vote that this journal does not know: this key only follows from here.
+    denied: Option<u64>,
 }
 
 impl Validator {
     fn encode(&self) -> String {
+        let denied = self.denied.map_or(String::new(), |view| format!("denied {view}\n"));
         format!(
-            "{VERSION}\nkey {}\nnamespace {}\njournal {}\nvoted {}\n",
+            "{VERSION}\nkey {}\nnamespace {}\njournal {}\nvoted {}\n{denied}",
             self.key,
             self.namespace,
             self.journal,
@@ -93,7 +96,7 @@ impl Validator {
             return None;
         }
         let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned);
-        let found = Self {
+        let mut found = Self {
             key: field("key")?,
             namespace: field("namespace")?,
             journal: field("journal")?,
@@ -102,7 +105,11 @@ impl Validator {
                 "no" => false,
                 _ => return None,
             },
+            denied: None,
         };
+        if let Some(last) = lines.next() {
+            found.denied = Some(last.strip_prefix("denied ")?.parse().ok()?);
+        }
         lines.next().is_none().then_some(found)
     }
 }
@@ -187,6 +194,7 @@ impl Directory {
                     namespace,
                     journal: hex::encode(rand::random::<[u8; 16]>()),
                     voted: false,
+                    denied: None,
                 };
                 fs::create_dir_all(&storage).map_err(|e| ConsensusError::io("cannot create", &storage, e))?;
                 write_durably(&storage.join(JOURNAL_ID), &format!("{}\n", validator.journal))?;
@@ -201,6 +209,22 @@ impl Directory {
     /// Where commonware keeps its files.
     pub(crate) fn storage(&self) -> PathBuf {
         self.lock.dir.join(STORAGE)
+    }
+
+    /// The data directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.lock.dir
+    }
+
+    /// The view of a vote that an earlier start learnt of and that the journal does not know.
+    pub(crate) fn denied(&self) -> Option<u64> {
+        self.validator.denied
+    }
+
+    /// Records that this key must not vote from here.
+    pub(crate) fn deny(&self, view: u64) -> Result<(), ConsensusError> {
+        let denied = Validator { denied: Some(view), ..self.validator.clone() };
+        write_durably(&self.lock.dir.join(VALIDATOR), &denied.encode())
     }
 
     pub(crate) fn key(&self) -> &str {
@@ -335,6 +359,16 @@ mod tests {
         assert!(matches!(open(a.path(), KEY, CHAIN), Err(ConsensusError::JournalMissing { .. })));
         fs::remove_file(a.path().join(VALIDATOR)).unwrap();
         assert!(matches!(open(a.path(), KEY, CHAIN), Err(ConsensusError::JournalMissing { .. })));
+    }
+
+    #[test]
+    fn a_key_that_may_not_vote_from_here_stays_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = open(dir.path(), KEY, CHAIN).unwrap();
+        assert_eq!(directory.denied(), None);
+        directory.deny(77).unwrap();
+        drop(directory);
+        assert_eq!(open(dir.path(), KEY, CHAIN).unwrap().denied(), Some(77));
     }
 
     #[test]

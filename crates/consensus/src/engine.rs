@@ -32,7 +32,7 @@ use commonware_runtime::{
 };
 use commonware_utils::{NZDuration, NZU64, NZUsize};
 use rand::CryptoRng;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     Application, ConsensusError, Mailbox, Scheme,
@@ -47,6 +47,7 @@ use crate::{
     peers::{self, Opened},
     progress::Shared,
     proposer::{Proposer, Rules},
+    recall::{Memory, Recall, Voting},
     stats::Stats,
     witness::Witness,
 };
@@ -88,6 +89,19 @@ pub(crate) struct Setup<A> {
 /// Name of the journal's folder. Each epoch has its own.
 pub(crate) fn journal_partition(epoch: u64) -> String {
     format!("simplex-{epoch}")
+}
+
+/// What is known of votes, and whether this node casts any.
+pub(crate) struct Votes {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) allowed: watch::Receiver<Voting>,
+}
+
+impl Votes {
+    /// For whoever has nobody to ask.
+    pub(crate) fn allowed(validators: usize) -> Self {
+        Self { memory: Arc::new(Memory::new(validators, 0)), allowed: watch::channel(Voting::Allowed).1 }
+    }
 }
 
 /// The running parts. Any of them ending is fatal.
@@ -134,16 +148,40 @@ impl<A: Application> Setup<A> {
                 backfill: silent(),
             };
             let provider = StaticProvider::new(self.epoch, self.checked.validators.clone());
-            return self.wire(context, provider, NoBlocker::new(), channels, Some(replayed)).await;
+            let votes = Votes::allowed(1);
+            return self.wire(context, provider, NoBlocker::new(), channels, votes, Some(replayed)).await;
         }
-        let Opened { network, oracle, channels, gossip } = peers::open(context.child("p2p"), &self);
+        let Opened { network, oracle, channels, gossip, recall } = peers::open(context.child("p2p"), &self);
         let port = self.gossip.take();
-        let mut running = self.wire(context, oracle.clone(), oracle, channels, None).await?;
+        let known = self.directory.highest_view(&journal_partition(self.epoch))?.unwrap_or(0);
+        let (votes, asking) = self.recall(known);
+        self.stats.votes_as(votes.allowed.clone());
+        let mut running = self.wire(context, oracle.clone(), oracle, channels, votes, None).await?;
+        let shared = running.shared.clone();
+        let asking = context.child("recall").spawn(|context| asking.run(context, recall, shared));
+        running.tasks.push(("recall", asking));
         running.tasks.push(("network", network.start()));
         if let Some(port) = port {
             running.tasks.push(("gossip", context.child("gossip").spawn(|_| port.run(gossip))));
         }
         Ok(running)
+    }
+
+    /// Who asks the others what this key voted, and what becomes known by that. `known` is the highest view of the journal.
+    pub(crate) fn recall(&self, known: u64) -> (Votes, Recall) {
+        let validators = self.checked.validators.clone();
+        let memory = Arc::new(Memory::new(validators.len(), known));
+        let (voting, allowed) = watch::channel(Voting::Waiting);
+        let recall = Recall {
+            memory: memory.clone(),
+            scheme: Scheme::verifier(&self.namespace, validators.clone()),
+            validators,
+            index: self.checked.index,
+            epoch: self.epoch,
+            directory: self.directory.clone(),
+            voting,
+        };
+        (Votes { memory, allowed }, recall)
     }
 
     pub(crate) async fn wire<E, P, B, S, R>(
@@ -152,6 +190,7 @@ impl<A: Application> Setup<A> {
         provider: P,
         blocker: B,
         channels: Channels<S, R>,
+        votes: Votes,
         replayed: Option<Arc<Replayed>>,
     ) -> Result<Running, ConsensusError>
     where
@@ -171,10 +210,13 @@ impl<A: Application> Setup<A> {
         let genesis_digest = sha256::Digest::from(genesis.digest);
         let cache = CacheRef::new(page_size(4096), NZUsize!(2048));
         let validators = self.checked.validators.clone();
-        let scheme = match self.checked.index {
-            Some(_) => Scheme::signer(&self.namespace, validators, self.checked.key.clone())
-                .ok_or_else(|| ConsensusError::Config("the key is not a validator's".into()))?,
-            None => Scheme::verifier(&self.namespace, validators),
+        let scheme = Scheme::verifier(&self.namespace, validators.clone());
+        let signer = match self.checked.index {
+            Some(_) => Some(
+                Scheme::signer(&self.namespace, validators, self.checked.key.clone())
+                    .ok_or_else(|| ConsensusError::Config("the key is not a validator's".into()))?,
+            ),
+            None => None,
         };
         let mut tasks = Vec::new();
 
@@ -236,7 +278,8 @@ impl<A: Application> Setup<A> {
         )
         .await;
         let processed = floor.processed().map_or(0, |processed| processed.height().get());
-        let (shared, errors) = Shared::new(self.app.final_height(), context.current(), self.stats.clone());
+        let (shared, errors) =
+            Shared::new(self.app.final_height(), context.current(), self.stats.clone(), votes.memory);
         let shared = Arc::new(shared);
         let (outbox, finals) = Outbox::new(shared.clone());
         tasks.push(("marshal", actor.start(outbox, buffer, resolver)));
@@ -276,39 +319,57 @@ impl<A: Application> Setup<A> {
             shared.clone(),
             replayed.clone(),
         );
-        let engine = simplex::Engine::new(
-            context.child("simplex"),
-            simplex::Config {
-                scheme,
-                elector: RoundRobin::<Sha256>::default(),
-                blocker,
-                automaton: inline.clone(),
-                relay: inline,
-                reporter,
-                strategy: Sequential,
-                partition: format!("{}{}", self.partition, journal_partition(self.epoch)),
-                mailbox_size: MAILBOX,
-                epoch,
-                floor: simplex::Floor::Genesis(genesis_digest),
-                replay_buffer: REPLAY_BUFFER,
-                write_buffer: SMALL_WRITES,
-                page_cache: cache,
-                leader_timeout: timeouts.leader,
-                certification_timeout: timeouts.certification,
-                timeout_retry: timeouts.retry,
-                view_retention: retention,
-                skip: timeouts.skip.map_or(SkipPolicy::Disabled, |timeout| SkipPolicy::Enabled {
-                    timeout,
-                    budget: SkipBudget::Participants,
-                }),
-                fetch_timeout,
-                fetch_retry_delay,
-                forward: if alone { ForwardPolicy::Disabled } else { ForwardPolicy::SilentVoters },
-                // Alone, a replayed finalize vote may be for the view before the current one.
-                track_historical_votes: alone,
-            },
-        );
-        tasks.push(("simplex", engine.start(channels.votes, channels.certificates, channels.resolver)));
+        let journal = format!("{}{}", self.partition, journal_partition(self.epoch));
+        // A journal with own votes can only be replayed by their signer; who may not vote leaves it as it is.
+        let following = format!("{}following-{}", self.partition, self.epoch);
+        let mut allowed = votes.allowed;
+        let agreement = context.child("simplex").spawn(move |context| async move {
+            // Until it is known whether this key voted what the journal does not know, it takes no part.
+            let Ok(voting) = allowed.wait_for(|voting| *voting != Voting::Waiting).await.map(|v| *v) else {
+                return;
+            };
+            let (scheme, partition) = match (voting, signer) {
+                (Voting::Allowed, Some(signer)) => (signer, journal),
+                (Voting::Denied { .. }, _) => (scheme, following),
+                _ => (scheme, journal),
+            };
+            let engine = simplex::Engine::new(
+                context,
+                simplex::Config {
+                    scheme,
+                    elector: RoundRobin::<Sha256>::default(),
+                    blocker,
+                    automaton: inline.clone(),
+                    relay: inline,
+                    reporter,
+                    strategy: Sequential,
+                    partition,
+                    mailbox_size: MAILBOX,
+                    epoch,
+                    floor: simplex::Floor::Genesis(genesis_digest),
+                    replay_buffer: REPLAY_BUFFER,
+                    write_buffer: SMALL_WRITES,
+                    page_cache: cache,
+                    leader_timeout: timeouts.leader,
+                    certification_timeout: timeouts.certification,
+                    timeout_retry: timeouts.retry,
+                    view_retention: retention,
+                    skip: timeouts.skip.map_or(SkipPolicy::Disabled, |timeout| SkipPolicy::Enabled {
+                        timeout,
+                        budget: SkipBudget::Participants,
+                    }),
+                    fetch_timeout,
+                    fetch_retry_delay,
+                    forward: if alone { ForwardPolicy::Disabled } else { ForwardPolicy::SilentVoters },
+                    // Alone, a replayed finalize vote may be for the view before the current one.
+                    track_historical_votes: alone,
+                },
+            );
+            if let Err(error) = engine.start(channels.votes, channels.certificates, channels.resolver).await {
+                tracing::error!(%error, "agreement ended");
+            }
+        });
+        tasks.push(("simplex", agreement));
         if let Some(replayed) = replayed {
             let _task =
                 context.child("replayed").spawn(|clock| async move { replayed.hand_back(clock).await });

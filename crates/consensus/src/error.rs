@@ -72,6 +72,18 @@ pub enum ConsensusError {
         /// Public key, in hex.
         key: String,
     },
+    /// Another process votes with this validator's key.
+    #[error(
+        "validator {key} voted in view {view}, but not from here: another process uses the same key. Two that vote with one key \
+         contradict each other: stop one of them, and start this one again. If that vote was made on this machine before its \
+         data was restored from a copy, the node will follow without voting"
+    )]
+    KeyInUse {
+        /// Public key, in hex.
+        key: String,
+        /// The view of the other's vote.
+        view: u64,
+    },
     /// The ledger lacks blocks that consensus delivered, and consensus no longer keeps them.
     #[error(
         "the ledger is at height {ledger} but consensus delivered up to {delivered} and keeps no block {missing}; restore the ledger from a copy taken at height {missing} or later"

@@ -42,6 +42,7 @@ mod kept;
 mod peers;
 mod progress;
 mod proposer;
+mod recall;
 #[cfg(test)]
 mod simulation;
 mod stats;
@@ -54,6 +55,7 @@ pub use directory::{DirectoryLock, lock};
 pub use error::ConsensusError;
 pub use gossip::{Gossip, GossipPort, Heard, MAX_GOSSIP_BYTES, gossip};
 pub use handle::{Handle, start};
+pub use recall::Voting;
 pub use stats::{Snapshot, Stats, ValidatorStats};
 
 pub(crate) type Scheme = commonware_consensus::simplex::scheme::ed25519::Scheme;

@@ -1,6 +1,7 @@
 //! The network of a cluster: authenticated and encrypted connections between validators with known addresses.
 //!
-//! Five channels of consensus and one of the node's own, each with a rate per peer; what a peer sends beyond it waits on its connection. A block may be as large as
+//! Five channels of consensus, one of the node's own and one about votes, each with a rate per peer; what a peer sends beyond it waits
+//! on its connection. A block may be as large as
 //! the configured limit, so the rates also bound the memory that faulty validators can fill: validators × burst × block size.
 
 use std::{
@@ -33,6 +34,7 @@ use crate::{
     Application, Block, Scheme,
     engine::{Channels, MAILBOX, Runtime, Setup},
     gossip::MAX_GOSSIP_BYTES,
+    recall,
 };
 
 /// Votes, certificates and requests for them, a second and peer.
@@ -41,6 +43,9 @@ const VOTES_PER_SECOND: NonZeroU32 = NZU32!(512);
 const BLOCKS_PER_SECOND: NonZeroU32 = NZU32!(32);
 /// Gossip messages, a second and peer.
 const GOSSIP_PER_SECOND: NonZeroU32 = NZU32!(128);
+
+/// Questions about votes and their answers, a second and peer.
+const RECALL_PER_SECOND: NonZeroU32 = NZU32!(16);
 
 type Handshake = Cups<Sake<PrivateKey>, ChaCha20Poly1305>;
 type Channel<E> = (Sender<PublicKey, E>, Receiver<PublicKey>);
@@ -51,6 +56,7 @@ pub(crate) struct Opened<E: Runtime> {
     pub(crate) oracle: Oracle<PublicKey>,
     pub(crate) channels: Channels<Sender<PublicKey, E>, Receiver<PublicKey>>,
     pub(crate) gossip: Channel<E>,
+    pub(crate) recall: Channel<E>,
 }
 
 /// Prepares the network; it runs once started.
@@ -65,6 +71,7 @@ pub(crate) fn open<E: Runtime, A: Application>(context: E, setup: &Setup<A>) -> 
         simplex::max_payload_size::<Scheme, sha256::Digest>(participants),
         marshal::max_payload_size::<Standard<Block>, Scheme>(participants, &setup.codec()),
         MAX_GOSSIP_BYTES,
+        recall::MAX_BYTES,
     ]);
     let handshake = Cups::new(
         Sake {
@@ -103,5 +110,6 @@ pub(crate) fn open<E: Runtime, A: Application>(context: E, setup: &Setup<A>) -> 
         backfill: register(4, BLOCKS_PER_SECOND),
     };
     let gossip = register(5, GOSSIP_PER_SECOND);
-    Opened { network, oracle, channels, gossip }
+    let recall = register(6, RECALL_PER_SECOND);
+    Opened { network, oracle, channels, gossip, recall }
 }

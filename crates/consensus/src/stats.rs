@@ -2,11 +2,17 @@
 
 use std::{
     collections::VecDeque,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
 use commonware_utils::sync::Mutex;
+use tokio::sync::watch;
+
+use crate::recall::Voting;
 
 /// Blocks whose first sight is remembered until they are final.
 const REMEMBERED: usize = 64;
@@ -45,6 +51,8 @@ pub struct Snapshot {
     pub finality_total: Duration,
     /// Mean over the latest ones (exponential, an eighth each).
     pub finality_recent: Duration,
+    /// Whether this node votes.
+    pub voting: Voting,
     /// By index.
     pub validators: Vec<ValidatorStats>,
 }
@@ -75,6 +83,7 @@ pub struct Stats {
     nullified: AtomicU64,
     finalized: AtomicU64,
     timing: Mutex<Timing>,
+    voting: OnceLock<watch::Receiver<Voting>>,
     validators: Vec<Votes>,
 }
 
@@ -89,6 +98,11 @@ pub(crate) enum Kind {
 impl Stats {
     pub(crate) fn new(validators: usize) -> Self {
         Self { validators: (0..validators).map(|_| Votes::default()).collect(), ..Self::default() }
+    }
+
+    /// Where it is told whether this node votes; a validator alone always does.
+    pub(crate) fn votes_as(&self, voting: watch::Receiver<Voting>) {
+        let _ = self.voting.set(voting);
     }
 
     /// As it is now.
@@ -110,6 +124,7 @@ impl Stats {
             timed: timing.timed,
             finality_total: timing.total,
             finality_recent: timing.recent,
+            voting: self.voting.get().map_or(Voting::Allowed, |voting| *voting.borrow()),
             validators: self.validators.iter().map(validator).collect(),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::{
 use commonware_actor::Feedback;
 use commonware_codec::Encode as _;
 use commonware_consensus::{
-    Reporter, Viewable as _,
+    Reporter, Viewable,
     simplex::types::{Activity, Attributable, Vote},
     types::View,
 };
@@ -24,6 +24,7 @@ use crate::{
 };
 
 type Report = Activity<Scheme, sha256::Digest>;
+type Seen = Vote<Scheme, sha256::Digest>;
 
 /// A reporter in front of another.
 pub(crate) struct Witness<E, R> {
@@ -80,8 +81,15 @@ impl<E: Spawner, R> Witness<E, R> {
         });
     }
 
-    fn own(&self, vote: &impl Attributable) -> bool {
-        Some(vote.signer().get()) == self.index
+    /// Remembers a vote; gives it back if it is this node's own.
+    fn seen<V: Attributable + Viewable>(&self, vote: &V, whole: impl Fn() -> Seen) -> Option<Seen> {
+        let (signer, view) = (vote.signer().get(), vote.view().get());
+        self.shared.memory.saw(signer, view, || whole().encode().to_vec());
+        if Some(signer) != self.index {
+            return None;
+        }
+        self.shared.memory.voted(view);
+        Some(whole())
     }
 
     fn count(&self, activity: &Report) {
@@ -119,9 +127,9 @@ where
     fn report(&mut self, activity: Report) -> Feedback {
         self.count(&activity);
         let vote = match &activity {
-            Activity::Notarize(vote) if self.own(vote) => Some(Vote::Notarize(vote.clone())),
-            Activity::Nullify(vote) if self.own(vote) => Some(Vote::Nullify(vote.clone())),
-            Activity::Finalize(vote) if self.own(vote) => Some(Vote::Finalize(vote.clone())),
+            Activity::Notarize(vote) => self.seen(vote, || Vote::Notarize(vote.clone())),
+            Activity::Nullify(vote) => self.seen(vote, || Vote::Nullify(vote.clone())),
+            Activity::Finalize(vote) => self.seen(vote, || Vote::Finalize(vote.clone())),
             Activity::ConflictingNotarize(evidence) => {
                 tracing::error!(view = %evidence.view(), signer = %evidence.signer(), "a validator voted for two blocks in one view");
                 None

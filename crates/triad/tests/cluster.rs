@@ -1,5 +1,5 @@
 //! Four validators and an observer as processes: under load through all doors the validators are killed one by one, all at
-//! once, and two at once. Nothing acknowledged is lost, nothing is there twice, all agree, and receipts need a quorum.
+//! once, and two at once, and one loses its disk. Nothing acknowledged is lost, nothing is there twice, all agree, and receipts need a quorum.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -173,6 +173,24 @@ fn a_network_survives_kills_and_forgets_nothing_it_acknowledged() {
     net.ready(&runtime, READY);
     let again = runtime.block_on(post(&client, &doors[3], reading(n))).unwrap();
     assert!(again["leaf"].is_u64(), "it resumes by itself: {again}");
+
+    // A validator that lost its disk follows, and casts no vote: it cannot know what it voted.
+    net.nodes[3].kill();
+    for part in ["chain", "consensus", "validator", "seen-votes"] {
+        let path = net.nodes[3].data.join(part);
+        if path.is_dir() {
+            std::fs::remove_dir_all(path).unwrap();
+        } else {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    net.nodes[3].start();
+    net.ready(&runtime, READY);
+    let network = runtime.block_on(get(format!("{}/v1/network", net.nodes[3].http))).unwrap();
+    assert_eq!(network["voting"], "denied", "{network}");
+    let n = load.next.fetch_add(1, Relaxed);
+    let answer = runtime.block_on(post(&client, &net.nodes[3].http, reading(n))).unwrap();
+    assert!(answer["leaf"].is_u64(), "its doors still work: {answer}");
 
     // All have the same log, and in it everything that was acknowledged, once.
     let height = net.height(&runtime, 3);

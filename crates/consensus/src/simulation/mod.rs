@@ -5,7 +5,8 @@
 //!
 //! - the *equivocator* is two engines with one key, each talking to its own part of the others: it votes and proposes twice;
 //! - the *liar* proposes blocks that nobody may accept;
-//! - the *sleeper* is off all the time.
+//! - the *sleeper* is off all the time;
+//! - the *amnesiac* is honest, but at times its disk is empty when it comes back.
 //!
 //! Checked at every commit: no two final blocks at a height, nothing twice, nothing invalid, heights in order. At the end
 //! everything heals, and within a minute of simulated time every honest validator has every item that was submitted to an
@@ -28,12 +29,14 @@ use commonware_runtime::{
 use commonware_utils::{NZU32, NZUsize, Probability, sync::Mutex};
 use futures::future::select_all;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use tokio::sync::watch;
 
 use crate::{
     Config, Network,
     directory::{self, Directory},
-    engine::{Channels, Running, Setup, journal_partition},
+    engine::{Channels, Running, Setup, Votes, journal_partition},
     public_key,
+    recall::{Memory, Recall, Voting},
     stats::Stats,
 };
 use ledger::{Agreement, Digest, Disk, Kind, Ledger};
@@ -49,6 +52,23 @@ enum Role {
     Equivocator,
     Liar,
     Sleeper,
+    Amnesiac,
+}
+
+impl Role {
+    /// What it commits is the chain.
+    fn is_sound(self) -> bool {
+        matches!(self, Role::Honest | Role::Amnesiac)
+    }
+}
+
+/// What happened in a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    blocks: u64,
+    items: u64,
+    /// Validators that were told that they lost their memory, and follow.
+    denied: u64,
 }
 
 struct Validator {
@@ -59,6 +79,11 @@ struct Validator {
     ledger: Option<Ledger>,
     tasks: Vec<Task<()>>,
     starts: u64,
+    /// What its journal knows of its votes is in it.
+    memory: Arc<Memory>,
+    /// How often its disk was emptied.
+    wiped: u64,
+    voting: Option<watch::Receiver<Voting>>,
 }
 
 struct Simulation {
@@ -99,7 +124,7 @@ impl Simulation {
         let traitors = rng.random_range(0..=f);
         let mut roles = vec![Role::Honest; n];
         for _ in 0..traitors {
-            let kind = [Role::Equivocator, Role::Liar, Role::Sleeper][rng.random_range(0..3)];
+            let kind = [Role::Equivocator, Role::Liar, Role::Sleeper, Role::Amnesiac][rng.random_range(0..4)];
             roles[rng.random_range(0..n)] = kind;
         }
         let config = simulated::Config {
@@ -122,6 +147,9 @@ impl Simulation {
                 ledger: None,
                 tasks: Vec::new(),
                 starts: 0,
+                memory: Arc::new(Memory::new(n, 0)),
+                wiped: 0,
+                voting: None,
             })
             .collect();
         let link = Link {
@@ -179,7 +207,7 @@ impl Simulation {
             // Short, so that catching up needs the ledgers.
             prune_depth: 64,
             directory: Arc::new(directory),
-            partition: format!("v{index}-{twin}-"),
+            partition: format!("v{index}-{twin}-{}-", validator.wiped),
             stats: Arc::new(Stats::new(self.keys.len())),
             gossip: None,
         }
@@ -196,9 +224,10 @@ impl Simulation {
         for channel in 0..5 {
             channels.push(control.register(channel, QUOTA).await.expect("a channel"));
         }
+        let recall = control.register(6, QUOTA).await.expect("a channel");
         let ledger = |this: &Self, twin: usize| {
             let validator = &this.validators[index];
-            let agreement = (role == Role::Honest).then(|| this.agreement.clone());
+            let agreement = role.is_sound().then(|| this.agreement.clone());
             let kind = Kind { salt: twin as u64, lies: role == Role::Liar, forgets: this.forgetful };
             Ledger::open(validator.disks[twin].clone(), kind, agreement)
         };
@@ -206,7 +235,10 @@ impl Simulation {
         self.validators[index].ledger = Some(first.clone());
         if role != Role::Equivocator {
             let setup = self.setup(index, 0, first);
-            self.run(index, 0, setup, named(channels));
+            let (votes, asking) = setup.recall(self.validators[index].memory.own());
+            self.validators[index].memory = votes.memory.clone();
+            self.validators[index].voting = Some(votes.allowed.clone());
+            self.run(index, 0, setup, named(channels), votes, Some((asking, recall)));
             return;
         }
         // Each of the others belongs to the first twin, to the second, or to both.
@@ -246,16 +278,24 @@ impl Simulation {
         }
         for (twin, channels) in [left, right].into_iter().enumerate() {
             let setup = self.setup(index, twin, ledger(self, twin));
-            self.run(index, twin, setup, named(channels));
+            let votes = Votes::allowed(self.keys.len());
+            self.run(index, twin, setup, named(channels), votes, None::<(Recall, _)>);
         }
     }
 
-    fn run<S, R>(&mut self, index: usize, twin: usize, setup: Setup<Ledger>, channels: Channels<S, R>)
-    where
+    fn run<S, R>(
+        &mut self,
+        index: usize,
+        twin: usize,
+        setup: Setup<Ledger>,
+        channels: Channels<S, R>,
+        votes: Votes,
+        recall: Option<(Recall, (S, R))>,
+    ) where
         S: commonware_p2p::Sender<PublicKey = PublicKey>,
         R: commonware_p2p::Receiver<PublicKey = PublicKey>,
     {
-        let honest = self.validators[index].role == Role::Honest;
+        let sound = self.validators[index].role.is_sound();
         let manager = self.oracle.manager();
         let blocker = self.oracle.control(self.keys[index].clone());
         let run = self.validators[index].starts;
@@ -266,8 +306,12 @@ impl Simulation {
             .with_attribute("twin", twin)
             .with_attribute("run", run);
         let task = context.spawn(move |context| async move {
-            let started = setup.wire(&context, manager, blocker, channels, None).await;
-            let Running { tasks, shared: _shared, mut errors } = started.expect("it starts");
+            let started = setup.wire(&context, manager, blocker, channels, votes, None).await;
+            let Running { mut tasks, shared, mut errors } = started.expect("it starts");
+            if let Some((recall, channel)) = recall {
+                let shared = shared.clone();
+                tasks.push(("recall", context.child("recall").spawn(|c| recall.run(c, channel, shared))));
+            }
             let (names, tasks): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
             let end = tokio::select! {
                 biased;
@@ -275,7 +319,7 @@ impl Simulation {
                 (result, which, _) = select_all(tasks) => format!("{} ended: {result:?}", names[which]),
             };
             // A twin may find that the chain is not what it voted for.
-            assert!(!honest, "validator {index} stopped: {end}");
+            assert!(!sound, "validator {index} stopped: {end}");
         });
         self.validators[index].tasks.push(task);
     }
@@ -286,6 +330,14 @@ impl Simulation {
             let _ = task.await;
         }
         self.validators[index].ledger = None;
+        if self.validators[index].role == Role::Amnesiac && self.rng.random_bool(0.5) {
+            let n = self.keys.len();
+            let validator = &mut self.validators[index];
+            validator.wiped += 1;
+            validator.disks = Default::default();
+            validator.dirs[0] = tempfile::tempdir().expect("a directory");
+            validator.memory = Arc::new(Memory::new(n, 0));
+        }
     }
 
     /// Makes all links as they should be now.
@@ -355,7 +407,7 @@ impl Simulation {
         }
     }
 
-    async fn run_all(mut self) -> (u64, u64) {
+    async fn run_all(mut self) -> Counts {
         for index in 0..self.validators.len() {
             self.start(index).await;
         }
@@ -386,15 +438,18 @@ impl Simulation {
             self.context.sleep(Duration::from_millis(100)).await;
         }
         self.check();
-        (self.agreement.height(), self.submitted)
+        let denied =
+            |v: &&Validator| v.voting.as_ref().is_some_and(|v| matches!(*v.borrow(), Voting::Denied { .. }));
+        let denied = self.validators.iter().filter(denied).count() as u64;
+        Counts { blocks: self.agreement.height(), items: self.submitted, denied }
     }
 
-    fn honest(&self) -> impl Iterator<Item = &Validator> {
-        self.validators.iter().filter(|v| v.role == Role::Honest)
+    fn sound(&self) -> impl Iterator<Item = &Validator> {
+        self.validators.iter().filter(|v| v.role.is_sound())
     }
 
     fn complete(&self) -> bool {
-        self.honest().all(|v| {
+        self.sound().all(|v| {
             let items = v.disks[0].lock().items();
             (0..self.submitted).all(|item| items.contains(&item))
         })
@@ -411,12 +466,12 @@ impl Simulation {
     }
 
     fn check(&self) {
-        let chains: Vec<Vec<Digest>> = self.honest().map(|v| v.disks[0].lock().digests()).collect();
+        let chains: Vec<Vec<Digest>> = self.sound().map(|v| v.disks[0].lock().digests()).collect();
         let longest = chains.iter().max_by_key(|c| c.len()).expect("some are honest");
         for chain in &chains {
             assert_eq!(chain.as_slice(), &longest[..chain.len()], "chains are prefixes of each other");
         }
-        for validator in self.honest() {
+        for validator in self.sound() {
             let mut items = validator.disks[0].lock().items();
             items.sort_unstable();
             let before = items.len();

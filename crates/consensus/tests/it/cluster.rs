@@ -14,12 +14,12 @@ use crate::{
     log, runtime, soon,
 };
 
-struct Cluster {
+pub struct Cluster {
     keys: Vec<([u8; 32], [u8; 32], SocketAddr)>,
 }
 
 impl Cluster {
-    fn new(n: u8) -> Self {
+    pub fn new(n: u8) -> Self {
         // Free ports, all held until all are known.
         let ports: Vec<_> = (0..n).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let mut keys: Vec<_> = (0..n)
@@ -29,7 +29,7 @@ impl Cluster {
         Self { keys }
     }
 
-    fn start(&self, index: usize, dir: &Path) -> (Handle, Ledger) {
+    pub fn start(&self, index: usize, dir: &Path) -> (Handle, Ledger) {
         self.start_keeping(index, dir, 2048)
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // all of this is test code, also outside of test functions
 
+mod amnesia;
 mod cluster;
 mod crash;
 mod ledger;

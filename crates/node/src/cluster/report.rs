@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use triad_consensus::Snapshot;
+use triad_consensus::{Snapshot, Voting};
 
 use super::peers::{Heard, MAX_CLOCK_OFFSET_MS, SILENT_AFTER, Standing};
 use super::{Cluster, Member};
@@ -46,6 +46,16 @@ impl Cluster {
             "name": own.map(|m| m.name.clone()),
             "role": if own.is_some_and(|m| m.index.is_some()) { "validator" } else { "observer" },
             "index": own.and_then(|m| m.index),
+            "voting": match stats.voting {
+                Voting::Waiting => "waiting",
+                Voting::Denied { .. } => "denied",
+                Voting::Allowed if own.is_some_and(|m| m.index.is_some()) => "allowed",
+                Voting::Allowed => "observer",
+            },
+            "denied_view": match stats.voting {
+                Voting::Denied { view } => Some(view),
+                _ => None,
+            },
             "validators": stats.validators.len(),
             "quorum": standing.quorum,
             "connected": standing.connected,
@@ -118,6 +128,13 @@ impl Cluster {
         one("lag_blocks", "gauge", "Final blocks that this node lacks", standing.lag as f64);
         one("connected", "gauge", "Validators in reach, this one included", standing.connected as f64);
         one("quorum", "gauge", "Validators that must agree", standing.quorum as f64);
+        let denied = matches!(stats.voting, Voting::Denied { .. });
+        one(
+            "voting_denied",
+            "gauge",
+            "1 where this key voted what the journal here does not know",
+            f64::from(u8::from(denied)),
+        );
         one("clock_offset_ms", "gauge", "Others' clocks minus ours, median", standing.clock_offset_ms as f64);
         one("views_finalized", "counter", "Views that finalised a block", stats.finalized as f64);
         one("views_given_up", "counter", "Views that were given up", stats.nullified as f64);

@@ -45,6 +45,7 @@ pub fn render(rows: &[Row]) -> String {
         };
         let state = match (&row.network, &row.not_ready) {
             (None, _) => "does not answer".into(),
+            _ if n["voting"] == "denied" => "does not vote: see its log".into(),
             (_, Some(why)) => why.split(&[':', '('][..]).next().unwrap_or(why).trim().to_owned(),
             _ => "ready".into(),
         };
@@ -84,10 +85,17 @@ mod tests {
         let rows = [
             Row { name: "a".into(), at: "x".into(), network: Some(up), not_ready: None },
             Row { name: "b".into(), at: "y".into(), network: None, not_ready: None },
+            Row {
+                name: "c".into(),
+                at: "z".into(),
+                network: Some(json!({"voting": "denied"})),
+                not_ready: None,
+            },
         ];
         let table = render(&rows);
         let lines: Vec<&str> = table.lines().collect();
         assert!(lines[1].starts_with("a*") && lines[1].contains("12.3") && lines[1].contains("3/4"));
         assert!(lines[1].ends_with("ready") && lines[2].ends_with("does not answer"));
+        assert!(lines[3].ends_with("does not vote: see its log"));
     }
 }
