@@ -7,6 +7,7 @@
 
 mod ai4i;
 mod boost;
+mod draws;
 mod error;
 mod ett;
 mod intervals;
