@@ -4,6 +4,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use triad_models::group::{GroupSpec, GroupState};
 use triad_models::{AnomalySpec, Input, RangeSpec, SilenceSpec, Spec, State};
 
 const READINGS: usize = 1_000;
@@ -45,6 +46,7 @@ fn main() {
             println!("{:9} {before:15} {:13} {warm:9.0} {cold:9.0}", spec.kind(), bytes.len());
         }
     }
+    group(streams);
     let (spec, state) = alarming();
     let started = Instant::now();
     for _ in 0..10_000 {
@@ -54,6 +56,25 @@ fn main() {
         "an alarm with its reason, and a copy of the state: {} ns",
         started.elapsed().as_nanos() / 10_000
     );
+}
+
+/// A row of eight streams that are judged together.
+fn group(groups: usize) {
+    let Some(spec) = GroupSpec::new(8, 400) else { return };
+    let row = |step: usize| [Some(input(step).value); 8];
+    let mut settled = GroupState::new(spec);
+    for step in 0..READINGS {
+        black_box(settled.step(&row(step)).is_ok());
+    }
+    let (bytes, mut warm) = (settled.encode().len(), vec![settled; groups]);
+    let started = Instant::now();
+    for step in READINGS..READINGS + 10 {
+        for state in &mut warm {
+            black_box(state.step(&row(step)).is_ok());
+        }
+    }
+    let spent = started.elapsed().as_nanos() as f64 / (10 * groups) as f64;
+    println!("group of 8 {READINGS:14} {bytes:13} {spent:9.0}");
 }
 
 fn alarming() -> (Spec, State) {

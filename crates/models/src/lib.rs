@@ -11,6 +11,7 @@ mod anomaly;
 mod codec;
 mod error;
 pub mod forecast;
+pub mod group;
 mod mkt;
 mod params;
 mod range;

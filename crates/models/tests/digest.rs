@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use common::P::{I, N, T};
 use sha2::{Digest, Sha256};
+use triad_models::group::{GroupSpec, GroupState};
 use triad_models::{Input, Spec, State};
 
 fn specs() -> Vec<Spec> {
@@ -92,6 +93,31 @@ fn the_shipped_temperature_record_is_judged_alike_everywhere() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../triad/data/nab/ambient_temperature_system_failure.csv");
     assert_eq!(digest(&read(&path)), "20024993705ccfe3a9f94b17cebf34d3cc4fca7c8738bc3d8a8b3f54a1f2cd81");
+}
+
+/// Three streams of one machine: a steady one that falls and comes back, one that wanders, one that falls silent.
+#[test]
+fn a_synthetic_group_is_judged_alike_everywhere() {
+    let spec = GroupSpec::new(3, 400).unwrap();
+    let (mut hasher, mut state) = (Sha256::new(), GroupState::new(spec));
+    let mut wandering = 20.0;
+    for (at, input) in synthetic().into_iter().take(3_000).enumerate() {
+        wandering += (input.value - 71.0) / 50.0;
+        let steady = 5.0 + input.value / 10.0 - if (900..1_300).contains(&at) { 6.0 } else { 0.0 };
+        let silent = (at % 500 < 450).then_some(input.value * input.value);
+        let said = state.step(&[Some(steady), Some(wandering), silent]).unwrap();
+        for number in [said.score, said.difference, said.usual] {
+            hasher.update(number.to_bits().to_be_bytes());
+        }
+        hasher.update([said.column as u8, u8::from(said.change)]);
+        if at % 97 == 0 {
+            hasher.update(state.encode());
+        }
+    }
+    assert_eq!(
+        hex::encode(hasher.finalize()),
+        "7e0ab8cce2a7045a2363dd9bdc4a8e39fd604506cedab95b8a9e8b6a0d793c4a"
+    );
 }
 
 /// The main job shows this: at least one of the two labelled failures is found, with at most three false alarms.
