@@ -16,7 +16,6 @@ pub(crate) enum Loss {
     /// Targets 0 and 1; what is predicted is the logarithm of the odds.
     Logistic,
     /// Any targets; what is predicted is their mean.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the next suite uses it"))]
     Squared,
 }
 

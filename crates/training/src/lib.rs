@@ -7,7 +7,9 @@
 
 mod ai4i;
 mod boost;
+mod cmapss;
 mod draws;
+mod engines;
 mod error;
 mod ett;
 mod intervals;
@@ -17,6 +19,7 @@ mod nab;
 mod nab_scorer;
 mod prices;
 mod score;
+mod skab;
 mod suite;
 mod table;
 mod time;

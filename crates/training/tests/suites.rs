@@ -93,7 +93,7 @@ fn m4_takes_any_series() {
 fn unknown_suites_and_empty_folders_are_refused_with_words() {
     assert!(matches!(Suite::named("nobody"), Err(TrainingError::UnknownSuite(_))));
     assert_eq!(Suite::named("all").unwrap().len(), Suite::ALL.len());
-    for suite in [only("nab"), only("m4_hourly")] {
+    for suite in [only("nab"), only("m4_hourly"), only("cmapss"), only("skab")] {
         assert!(evaluate(suite, Path::new("no such folder")).is_err());
     }
 }
@@ -147,4 +147,99 @@ fn failures_are_foretold_by_rules_that_only_the_rows_show() {
     // What is random is not found, whatever the threshold: a leak from the held-out rows would find it.
     assert!(f1("TWF") < 0.3, "{figures}");
     assert_eq!(figures["failure"]["folds"], 25);
+}
+
+/// Engines that wear out at a pace of their own, from a hidden wear that two sensors show through noise; the runs, each
+/// cut some cycles before its end.
+fn engines(count: usize, seed: u64, left: impl Fn(usize) -> usize) -> String {
+    let mut text = String::new();
+    let mut state = seed;
+    let mut noise = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+    };
+    for engine in 0..count {
+        let life = 90 + engine * 37 % 60;
+        for cycle in 1..=life - left(engine) {
+            let share = cycle as f64 / life as f64;
+            let wear = share * share * share;
+            let (hot, slow) = (600.0 + 20.0 * wear + 2.0 * noise(), 9_000.0 - 50.0 * wear + 6.0 * noise());
+            writeln!(text, "{} {cycle} 0.0{} 0.0 100.0 {hot} 14.7 {slow}", engine + 1, engine % 9).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn lives_of_engines_are_told_from_their_wear() {
+    let root = folder("engines");
+    let left = |engine: usize| 5 + engine * 29 % 70;
+    fs::write(root.join("train_shop.txt"), engines(24, 5, |_| 0)).unwrap();
+    fs::write(root.join("test_shop.txt"), engines(20, 77, left)).unwrap();
+    let answers: Vec<f64> = (0..20).map(|engine| left(engine) as f64).collect();
+    let lines: Vec<String> = answers.iter().map(ToString::to_string).collect();
+    fs::write(root.join("RUL_shop.txt"), lines.join("\n")).unwrap();
+    let result = evaluate(only("cmapss"), &root).unwrap();
+    let figures = &result["figures"]["shop"];
+    let rmse = figures["capped_at_125"]["rmse"].as_f64().unwrap();
+    // Always saying the mean, which nobody knows, would be wrong by the deviation.
+    let mean = answers.iter().sum::<f64>() / 20.0;
+    let deviation = (answers.iter().map(|life| (life - mean) * (life - mean)).sum::<f64>() / 20.0).sqrt();
+    assert!(rmse < 0.6 * deviation, "{figures}, deviation {deviation}");
+    assert_eq!(
+        figures["uncapped"]["rmse"].as_f64().unwrap(),
+        rmse,
+        "no engine has more than 125 cycles left"
+    );
+
+    fs::write(root.join("RUL_shop.txt"), "5\n").unwrap();
+    let error = evaluate(only("cmapss"), &root).unwrap_err().to_string();
+    assert!(error.ends_with("1 numbers for 20 engines"), "{error}");
+    fs::write(root.join("train_shop.txt"), "1 1 0 0 100 600 14.7 9000\n1 2 0 0 100 600 fourteen 9000\n")
+        .unwrap();
+    let error = evaluate(only("cmapss"), &root).unwrap_err().to_string();
+    assert!(error.ends_with("line 2: not only numbers"), "{error}");
+}
+
+/// A pump whose flow falls from row `from` to row `to`, beside a temperature that wanders.
+fn pump(from: u32, to: u32) -> String {
+    let mut text = String::from("datetime;Flow;Temperature;anomaly;changepoint\n");
+    let (mut state, mut temperature) = (from, 70.0);
+    let mut draw = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f64::from(state >> 8) / f64::from(1 << 23) - 1.0
+    };
+    for row in 0..1_000_u32 {
+        temperature += 0.05 * draw();
+        let broken = (from..to).contains(&row);
+        let flow = if broken { 29.0 } else { 32.0 } + draw();
+        let (minute, second) = (row / 60, row % 60);
+        let (anomaly, change) = (u8::from(broken), u8::from(row == from || row == to));
+        writeln!(text, "2024-05-01 10:{minute:02}:{second:02};{flow};{temperature};{anomaly};{change}")
+            .unwrap();
+    }
+    text
+}
+
+#[test]
+fn a_pump_is_judged_wherever_it_breaks() {
+    let root = folder("pumps");
+    fs::create_dir_all(root.join("hall")).unwrap();
+    fs::write(root.join("hall/early.csv"), pump(450, 650)).unwrap();
+    fs::write(root.join("hall/late.csv"), pump(800, 960)).unwrap();
+    fs::write(root.join("unlabelled.csv"), "datetime;Flow\n2024-05-01 10:00:00;32\n").unwrap();
+    let result = evaluate(only("skab"), &root).unwrap();
+    let figures = &result["figures"];
+    let number = |name: &str| figures[name].as_f64().unwrap();
+    assert_eq!((figures["files"].as_u64(), figures["rows_judged"].as_u64()), (Some(2), Some(1_200)));
+    assert!(number("f1") > 0.9, "{figures}");
+    assert!(number("f1_if_every_row_were_flagged") < 0.5, "{figures}");
+    assert!(figures["drawn_starts"]["f1_least"].as_f64().unwrap() > 0.85, "{figures}");
+    assert!(figures["change_points"]["recall"].as_f64().unwrap() > 0.7, "{figures}");
+
+    let empty = folder("no_pumps");
+    fs::write(empty.join("unlabelled.csv"), "datetime;Flow\n2024-05-01 10:00:00;32\n").unwrap();
+    assert!(evaluate(only("skab"), &empty).unwrap_err().to_string().contains("no file with columns"));
 }
