@@ -12,6 +12,7 @@ mod codec;
 mod error;
 pub mod forecast;
 pub mod group;
+pub mod heart;
 mod mkt;
 mod params;
 mod range;

@@ -25,12 +25,23 @@ pub enum Suite {
     Cmapss,
     /// Several streams of a pump's test bench.
     Skab,
+    /// Heart beats.
+    Ecg,
 }
 
 impl Suite {
     /// Every suite.
-    pub const ALL: &[Self] =
-        &[Self::Nab, Self::Ett, Self::Prices, Self::M4, Self::Load, Self::Ai4i, Self::Cmapss, Self::Skab];
+    pub const ALL: &[Self] = &[
+        Self::Nab,
+        Self::Ett,
+        Self::Prices,
+        Self::M4,
+        Self::Load,
+        Self::Ai4i,
+        Self::Cmapss,
+        Self::Skab,
+        Self::Ecg,
+    ];
 
     /// Its name on the command line, and that of its folder among others.
     pub fn name(self) -> &'static str {
@@ -43,6 +54,7 @@ impl Suite {
             Self::Ai4i => "ai4i2020",
             Self::Cmapss => "cmapss",
             Self::Skab => "skab",
+            Self::Ecg => "ecg_mitbih",
         }
     }
 
@@ -70,6 +82,7 @@ pub fn evaluate(suite: Suite, data: &Path) -> Result<Value, TrainingError> {
         Suite::Ai4i => crate::ai4i::evaluate(&folder)?,
         Suite::Cmapss => crate::cmapss::evaluate(&folder)?,
         Suite::Skab => crate::skab::evaluate(&folder)?,
+        Suite::Ecg => crate::ecg::evaluate(&folder)?,
         Suite::Ett => crate::ett::evaluate(&folder)?,
     };
     Ok(json!({ "suite": suite.name(), "figures": figures }))

@@ -93,7 +93,7 @@ fn m4_takes_any_series() {
 fn unknown_suites_and_empty_folders_are_refused_with_words() {
     assert!(matches!(Suite::named("nobody"), Err(TrainingError::UnknownSuite(_))));
     assert_eq!(Suite::named("all").unwrap().len(), Suite::ALL.len());
-    for suite in [only("nab"), only("m4_hourly"), only("cmapss"), only("skab")] {
+    for suite in [only("nab"), only("m4_hourly"), only("cmapss"), only("skab"), only("ecg_mitbih")] {
         assert!(evaluate(suite, Path::new("no such folder")).is_err());
     }
 }
@@ -242,4 +242,53 @@ fn a_pump_is_judged_wherever_it_breaks() {
     let empty = folder("no_pumps");
     fs::write(empty.join("unlabelled.csv"), "datetime;Flow\n2024-05-01 10:00:00;32\n").unwrap();
     assert!(evaluate(only("skab"), &empty).unwrap_err().to_string().contains("no file with columns"));
+}
+
+/// Heart beats of a patient: each is a triangle of this height; every ninth comes early and is wide. The samples as they
+/// are stored, places of all beats, and of the wide ones.
+fn heart(height: i64, seed: i64) -> (Vec<u8>, String, String) {
+    let (length, mut at, mut number) = (60_000_i64, 150, 0);
+    let mut values = vec![0_i64; length as usize];
+    let (mut beats, mut wide) = (String::from("sample\n"), String::from("sample\n"));
+    while at + 300 < length {
+        let is_wide = number % 9 == 8;
+        let half = if is_wide { 26 } else { 9 };
+        for place in at - half..at + half {
+            values[place as usize] += height * (half - (place - at).abs()) / half;
+        }
+        writeln!(beats, "{at}").unwrap();
+        if is_wide {
+            writeln!(wide, "{at}").unwrap();
+        }
+        number += 1;
+        let pause = if is_wide { 120 } else { 0 };
+        let early = if number % 9 == 8 { 100 } else { 0 };
+        at += 280 + (number * 37 + seed) % 30 + pause - early;
+    }
+    let noisy = values.iter().enumerate().map(|(at, value)| (value + at as i64 * 7_919 % 5) as i16);
+    (noisy.flat_map(i16::to_le_bytes).collect(), beats, wide)
+}
+
+#[test]
+fn ventricular_beats_are_told_by_other_patients() {
+    let root = folder("hearts");
+    for (name, height, seed) in [("ann", 300, 1), ("ben", -500, 8), ("cleo", 900, 20), ("dan", 400, 5)] {
+        let (samples, beats, wide) = heart(height, seed);
+        fs::write(root.join(format!("{name}.i16")), samples).unwrap();
+        fs::write(root.join(format!("{name}_beats.csv")), beats).unwrap();
+        fs::write(root.join(format!("{name}_pvc.csv")), wide).unwrap();
+    }
+    fs::write(root.join("README.md"), "Four patients, among them cleo. Only dan is paced.\n").unwrap();
+    let result = evaluate(only("ecg_mitbih"), &root).unwrap();
+    let figures = &result["figures"];
+    let number = |of: &str, name: &str| figures[of][name].as_f64().unwrap();
+    assert!(number("beats", "sensitivity") > 0.995 && number("beats", "precision") > 0.995, "{figures}");
+    assert!(number("ventricular", "f1") > 0.9, "{figures}");
+    let paced =
+        ["ann", "ben", "cleo", "dan"].map(|name| figures["records"][name]["paced"].as_bool().unwrap());
+    assert_eq!(paced, [false, false, false, true]);
+
+    fs::write(root.join("ann_pvc.csv"), "sample\n12\nmany\n").unwrap();
+    let error = evaluate(only("ecg_mitbih"), &root).unwrap_err().to_string();
+    assert!(error.ends_with("line 3: no sample number"), "{error}");
 }
