@@ -33,12 +33,8 @@ const BASE: Growth = Growth {
     rows: 0.5,
     features: 0.5,
 };
-const CANDIDATES: [Growth; 4] = [
-    BASE,
-    Growth { depth: 6, ..BASE },
-    Growth { depth: 6, least_weight: 100.0, ..BASE },
-    Growth { depth: 6, features: 0.3, least_weight: 100.0, ..BASE },
-];
+const CANDIDATES: [Growth; 3] =
+    [BASE, Growth { depth: 6, ..BASE }, Growth { depth: 6, least_weight: 100.0, ..BASE }];
 
 pub(crate) fn evaluate(folder: &Path) -> Result<Value, TrainingError> {
     let mut names: Vec<String> = Vec::new();
