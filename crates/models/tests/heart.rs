@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
-use triad_models::heart::{Beat, HeartMonitor};
+use triad_models::heart::{Beat, HeartMonitor, MAX_HEART_STATE_BYTES};
 
 /// A beat as a sum of triangles: (samples after the R peak, half width, height).
 type Waves = &'static [(i64, i64, i64)];
@@ -112,4 +112,53 @@ fn artefacts_constant_lines_and_short_records_break_nothing() {
     // A record of two beats.
     let said = monitor(&samples(700, &[(200, NORMAL), (480, NORMAL)], |_| 1));
     assert_found(&said, &[200, 480]);
+}
+
+#[test]
+fn beats_that_fade_to_nothing_are_followed_as_far_as_they_show() {
+    let places = regular(200, 100_000);
+    let beats: Vec<(i64, Waves)> = places.iter().map(|&place| (place, NORMAL)).collect();
+    // From 1,000 times to once the height, then a pause of 20 s and beats again.
+    let mut values = samples(100_300, &beats, |at| (1_000 - at / 80).max(1));
+    values.extend([0; 7_200]);
+    values.extend(samples(40_300, &beats, |_| 1));
+    let said = monitor(&values);
+    let early = said.iter().filter(|beat| beat.at < 70_000).count();
+    let expected = places.iter().filter(|&&place| place < 70_000).count();
+    assert!(early.abs_diff(expected) <= 2, "{early} of {expected}");
+}
+
+#[test]
+fn a_state_restores_to_the_same_future_and_damage_is_refused() {
+    let places = regular(200, 12_000);
+    let beats: Vec<(i64, Waves)> = places
+        .iter()
+        .enumerate()
+        .map(|(at, &place)| (place, if at % 5 == 4 { WIDE } else { NORMAL }))
+        .collect();
+    let values = samples(12_300, &beats, |_| 1);
+    let whole = monitor(&values);
+    for cut in [0, 1, 100, 1_000, 1_439, 1_440, 1_441, 2_500, 4_321, 9_876] {
+        let mut before = HeartMonitor::default();
+        let mut said: Vec<Beat> = values[..cut].iter().filter_map(|&sample| before.step(sample)).collect();
+        let bytes = before.encode();
+        assert!(bytes.len() <= MAX_HEART_STATE_BYTES, "{}", bytes.len());
+        let mut after = HeartMonitor::decode(&bytes).unwrap();
+        assert_eq!(after.encode(), bytes, "sample {cut}");
+        said.extend(values[cut..].iter().filter_map(|&sample| after.step(sample)));
+        said.extend(after.finish());
+        assert_eq!(said, whole, "sample {cut}");
+        for length in (0..bytes.len()).step_by(97) {
+            assert!(HeartMonitor::decode(&bytes[..length]).is_err());
+        }
+        // Whatever a damaged byte makes of it: refused, or a state that goes on without a panic.
+        for place in (0..bytes.len()).step_by(41) {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 0x81;
+            if let Ok(mut monitor) = HeartMonitor::decode(&damaged) {
+                values[..2_000].iter().for_each(|&sample| _ = monitor.step(sample));
+                monitor.finish();
+            }
+        }
+    }
 }

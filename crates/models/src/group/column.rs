@@ -14,7 +14,7 @@ const GAIN: f64 = 0.3;
 const LEAST_BLOCKS: usize = 4;
 /// Deviations from its level that a value counts as at most, so that one reading beyond all measure is soon forgotten.
 const MOST: f64 = 1_000.0;
-/// Differences of means count as at most so many deviations.
+/// Distances count as at most so many deviations.
 const FURTHEST: f64 = 1e12;
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -113,7 +113,7 @@ impl Column {
     }
 
     pub fn distance(&self) -> f64 {
-        if self.deviation > 0.0 { self.difference().abs() / self.deviation } else { 0.0 }
+        if self.deviation > 0.0 { (self.difference().abs() / self.deviation).min(FURTHEST) } else { 0.0 }
     }
 
     pub fn follow(&mut self, value: f64) {

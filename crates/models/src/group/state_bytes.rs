@@ -14,6 +14,15 @@ pub const MAX_GROUP_STATE_BYTES: usize = 4096;
 const VERSION: u8 = 1;
 const MODEL: u8 = 4;
 
+/// More than any value, deviation or distance, and than any sum of squares.
+const MOST: f64 = 1e102;
+const MOST_SQUARES: f64 = 1e205;
+
+fn number(reader: &mut Reader<'_>, most: f64) -> Result<f64, StateError> {
+    let value = reader.f64()?;
+    if value.abs() <= most { Ok(value) } else { Err(StateError::Impossible("number")) }
+}
+
 fn put_list(writer: &mut Writer, values: &[f64]) {
     writer.u8(values.len() as u8);
     values.iter().for_each(|&value| writer.f64(value));
@@ -24,7 +33,7 @@ fn list(reader: &mut Reader<'_>, most: usize) -> Result<Vec<f64>, StateError> {
     if count > most {
         return Err(StateError::Impossible("count"));
     }
-    (0..count).map(|_| reader.f64()).collect()
+    (0..count).map(|_| number(reader, MOST)).collect()
 }
 
 fn small(reader: &mut Reader<'_>, below: u32) -> Result<u8, StateError> {
@@ -76,28 +85,32 @@ impl GroupState {
             return Err(StateError::Mismatch { version, kind });
         }
         let rows = reader.u32()?;
-        let mut state = Self { rows, greatest: reader.f64()?, lasting: reader.u16()?, ..Self::new(spec) };
-        state.last_change = reader.f64()?;
+        let mut state =
+            Self { rows, greatest: number(&mut reader, MOST)?, lasting: reader.u16()?, ..Self::new(spec) };
+        state.last_change = number(&mut reader, MOST)?;
         state.since_change = reader.u16()?;
         if u32::from(state.lasting) >= 2 * spec.learning() {
             return Err(StateError::Impossible("length of an anomaly"));
         }
         for column in &mut state.columns {
             column.known = reader.flag()?;
-            column.smoothed = reader.f64()?;
-            column.stride = (small(&mut reader, STRIDE)?, reader.f64()?);
+            column.smoothed = number(&mut reader, MOST)?;
+            column.stride = (small(&mut reader, STRIDE)?, number(&mut reader, MOST)?);
             column.strides = list(&mut reader, STRIDES)?;
             if rows < spec.learning() {
-                column.block = (small(&mut reader, BLOCK)?, reader.f64()?, reader.f64()?);
+                column.block = (
+                    small(&mut reader, BLOCK)?,
+                    number(&mut reader, MOST)?,
+                    number(&mut reader, MOST_SQUARES)?,
+                );
                 column.blocks = list(&mut reader, usize::from(spec.learning) / BLOCK as usize)?;
-                column.within = reader.f64()?;
+                column.within = number(&mut reader, MOST_SQUARES)?;
             } else {
-                let mut numbers = [0.0; 4];
-                reader.f64s(&mut numbers)?;
-                [column.level, column.gain, column.deviation, column.step_deviation] = numbers;
-                let sound = column.deviation >= 0.0
-                    && column.step_deviation >= 0.0
-                    && (0.0..=1.0).contains(&column.gain);
+                column.level = number(&mut reader, MOST)?;
+                column.gain = number(&mut reader, 1.0)?;
+                column.deviation = number(&mut reader, MOST)?;
+                column.step_deviation = number(&mut reader, MOST)?;
+                let sound = column.deviation >= 0.0 && column.step_deviation >= 0.0 && column.gain >= 0.0;
                 if !sound || column.deviation.is_subnormal() || column.step_deviation.is_subnormal() {
                     return Err(StateError::Impossible("deviation"));
                 }

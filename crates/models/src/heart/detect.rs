@@ -11,9 +11,9 @@ const SUM: usize = 44;
 /// From a peak of the sum back to the beat: the filters' delays.
 const DELAY: u64 = 59;
 /// Samples on either side that a peak exceeds.
-const PEAK: usize = 36;
+pub(super) const PEAK: usize = 36;
 /// Samples before thresholds are set: 4 s.
-const WARM_UP: u64 = 1440;
+pub(super) const WARM_UP: u64 = 1440;
 /// No two beats are nearer.
 const REFRACTORY: u64 = 72;
 /// A peak so soon after another, and so much stronger, means that the other was the P wave.
@@ -33,7 +33,18 @@ const INTERVALS: usize = 8;
 const LOST: u64 = 1440;
 const LEAST_SIGNAL: f64 = 0.05;
 /// Peaks kept for a search back.
-const MAX_KEPT: usize = 64;
+pub(super) const MAX_KEPT: usize = 64;
+/// Lengths of the queues of integers, and what no value in them exceeds where no sample exceeds 2^24.
+pub(super) const LISTS: [(usize, u64); 8] = [
+    (FAST, 1 << 24),
+    (FAST, 1 << 27),
+    (SLOW, 1 << 24),
+    (SLOW, 1 << 30),
+    (SLOW - FAST, 1 << 30),
+    (SLOPE, 1 << 42),
+    (SUM, 1 << 43),
+    (2 * PEAK + 1, 1 << 49),
+];
 
 /// A sum over the last samples.
 #[derive(Debug, Clone)]
@@ -56,9 +67,9 @@ impl Sum {
 
 /// Something that may be a beat: when, and how strong.
 #[derive(Debug, Clone, Copy)]
-struct Peak {
-    at: u64,
-    strength: f64,
+pub(super) struct Peak {
+    pub at: u64,
+    pub strength: f64,
 }
 
 #[derive(Debug, Clone)]
@@ -71,16 +82,16 @@ pub(super) struct Detector {
     band: VecDeque<i64>,
     sum: Sum,
     sums: VecDeque<i64>,
-    warm_up: Vec<Peak>,
-    signal: f64,
-    noise: f64,
-    strongest: f64,
-    intervals: VecDeque<f64>,
-    kept: VecDeque<Peak>,
+    pub warm_up: Vec<Peak>,
+    pub signal: f64,
+    pub noise: f64,
+    pub strongest: f64,
+    pub intervals: VecDeque<f64>,
+    pub kept: VecDeque<Peak>,
     /// The latest beat, which a stronger peak may still replace.
-    latest: Option<Peak>,
-    open: bool,
-    settled: VecDeque<u64>,
+    pub latest: Option<Peak>,
+    pub open: bool,
+    pub settled: VecDeque<u64>,
 }
 
 impl Default for Detector {
@@ -107,6 +118,20 @@ impl Default for Detector {
 }
 
 impl Detector {
+    /// The queues of integers, in the order of [`LISTS`].
+    pub fn lists(&self) -> [&VecDeque<i64>; LISTS.len()] {
+        let ([a, b], [c, d]) = (&self.fast, &self.slow);
+        [&a.last, &b.last, &c.last, &d.last, &self.waiting, &self.band, &self.sum.last, &self.sums]
+    }
+
+    /// A detector with these queues, whose lengths are those of [`LISTS`].
+    pub fn of(count: u64, lists: Vec<VecDeque<i64>>) -> Option<Self> {
+        let [a, b, c, d, waiting, band, sum, sums]: [VecDeque<i64>; LISTS.len()] = lists.try_into().ok()?;
+        let of = |last: VecDeque<i64>| Sum { sum: last.iter().sum(), last };
+        let (fast, slow, sum) = ([of(a), of(b)], [of(c), of(d)], of(sum));
+        Some(Self { count, fast, slow, waiting, band, sum, sums, ..Self::default() })
+    }
+
     /// Takes in a sample; a beat that nothing will replace any more.
     pub fn step(&mut self, sample: i32) -> Option<u64> {
         if let Some(peak) = self.peak(sample.into()) {
@@ -162,7 +187,7 @@ impl Detector {
         let exceeds = middle > 0
             && self.sums.iter().take(PEAK).all(|&other| other < middle)
             && self.sums.iter().skip(PEAK + 1).all(|&other| other <= middle);
-        exceeds.then(|| Peak { at: self.count - 1 - PEAK as u64, strength: middle as f64 })
+        exceeds.then(|| Peak { at: self.count.saturating_sub(1 + PEAK as u64), strength: middle as f64 })
     }
 
     /// Sets the thresholds by the first peaks, and judges them.
@@ -201,7 +226,7 @@ impl Detector {
         let since = peak.at - latest.at;
         if since > LOST {
             let kept = third_strongest(self.kept.make_contiguous());
-            self.signal = kept.clamp(LEAST_SIGNAL * self.strongest, self.signal);
+            self.signal = kept.max(LEAST_SIGNAL * self.strongest).min(self.signal);
             self.noise = self.noise.min(0.2 * self.signal);
         }
         if !strong {

@@ -4,7 +4,7 @@ use super::{BEAT_FEATURES, RING};
 
 /// Samples on either side of a beat that are its shape.
 const HALF: usize = 50;
-const WIDTH: usize = 2 * HALF + 1;
+pub(super) const WIDTH: usize = 2 * HALF + 1;
 /// Samples on either side whose median is the baseline.
 const BASELINE: usize = 108;
 /// Samples of the average that takes the mains' hum away.
@@ -12,12 +12,12 @@ const SMOOTH: usize = 7;
 /// How far the template is shifted to fit, and by which steps.
 const SHIFT: usize = 8;
 /// Beats that the first template is chosen from: the one most like the others.
-const FIRST_BEATS: usize = 12;
+pub(super) const FIRST_BEATS: usize = 12;
 /// Correlation from which on a beat adds to the template, and its share.
 const ALIKE: f64 = 0.9;
 const SHARE: f64 = 0.06;
 /// Intervals whose median is the usual one.
-const INTERVALS: usize = 9;
+pub(super) const INTERVALS: usize = 9;
 /// Share of the largest magnitude that counts as the beat's width.
 const WIDE: f64 = 0.4;
 
@@ -44,9 +44,9 @@ pub(super) fn outline(samples: &[i32], count: u64, at: u64) -> Option<Outline> {
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shapes {
-    first: Vec<Outline>,
-    template: Option<Outline>,
-    intervals: Vec<f64>,
+    pub first: Vec<Outline>,
+    pub template: Option<Outline>,
+    pub intervals: Vec<f64>,
 }
 
 impl Shapes {
