@@ -4,6 +4,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use triad_models::group::{GroupSpec, GroupState};
+use triad_models::heart::HeartMonitor;
+use triad_models::trees::{Node, Trees};
 use triad_models::{AnomalySpec, Input, RangeSpec, SilenceSpec, Spec, State};
 
 const READINGS: usize = 1_000;
@@ -45,6 +48,9 @@ fn main() {
             println!("{:9} {before:15} {:13} {warm:9.0} {cold:9.0}", spec.kind(), bytes.len());
         }
     }
+    group(streams);
+    heart();
+    trees();
     let (spec, state) = alarming();
     let started = Instant::now();
     for _ in 0..10_000 {
@@ -54,6 +60,58 @@ fn main() {
         "an alarm with its reason, and a copy of the state: {} ns",
         started.elapsed().as_nanos() / 10_000
     );
+}
+
+/// A row of eight streams that are judged together.
+fn group(groups: usize) {
+    let Some(spec) = GroupSpec::new(8, 400) else { return };
+    let row = |step: usize| [Some(input(step).value); 8];
+    let mut settled = GroupState::new(spec);
+    for step in 0..READINGS {
+        black_box(settled.step(&row(step)).is_ok());
+    }
+    let (bytes, mut warm) = (settled.encode().len(), vec![settled; groups]);
+    let started = Instant::now();
+    for step in READINGS..READINGS + 10 {
+        for state in &mut warm {
+            black_box(state.step(&row(step)).is_ok());
+        }
+    }
+    let spent = started.elapsed().as_nanos() as f64 / (10 * groups) as f64;
+    println!("group of 8 {READINGS:14} {bytes:13} {spent:9.0}");
+}
+
+/// A sample of one lead, with a beat every 0.8 s.
+fn heart() {
+    let mut monitor = HeartMonitor::default();
+    let started = Instant::now();
+    for at in 0..360_000_i32 {
+        let height = 40 * (10 - (at % 290 - 145).abs()).max(0);
+        black_box(monitor.step(height + at * 7_919 % 5));
+    }
+    println!("a sample of a heart: {} ns", started.elapsed().as_nanos() / 360_000);
+}
+
+/// 500 trees of 63 splits over 64 features.
+fn trees() {
+    let node = |at: u16| match at {
+        0..63 => Node::Split {
+            feature: at * 37 % 64,
+            threshold: f64::from(at * 13 % 64),
+            low: 2 * at + 1,
+            high: 2 * at + 2,
+        },
+        at => Node::Leaf(f64::from(at)),
+    };
+    let tree: Vec<Node> = (0..127).map(node).collect();
+    let Ok(trees) = Trees::new(64, 0.0, &vec![tree; 500]) else { unreachable!("a full tree of depth 6") };
+    let mut row = [0.0; 64];
+    let started = Instant::now();
+    for turn in 0..2_000_usize {
+        row[turn % 64] = (turn * 7_919 % 64) as f64;
+        black_box(trees.predict(&row));
+    }
+    println!("an ensemble of 500 trees of depth 6: {} ns", started.elapsed().as_nanos() / 2_000);
 }
 
 fn alarming() -> (Spec, State) {

@@ -11,6 +11,8 @@ mod anomaly;
 mod codec;
 mod error;
 pub mod forecast;
+pub mod group;
+pub mod heart;
 mod mkt;
 mod params;
 mod range;

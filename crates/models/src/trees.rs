@@ -23,6 +23,8 @@ const MAX_TREES: u16 = 2_000;
 const MAX_NODES: u16 = 1_023;
 /// A walk is never longer, so that a reading's cost is bounded by trees times this.
 const MAX_DEPTH: u8 = 16;
+/// Trees that are walked in step.
+const TOGETHER: usize = 8;
 
 /// One node; a leaf has no children and its value in `number`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -189,19 +191,48 @@ impl Trees {
             return None;
         }
         let mut sum = self.base;
-        for &root in &self.roots {
-            let mut at = root;
-            sum += loop {
-                match self.nodes[at as usize] {
-                    Node::Leaf(value) => break value,
-                    Node::Split { feature, threshold, low, high } => {
-                        let child = if input[usize::from(feature)] <= threshold { low } else { high };
-                        at = root + u32::from(child);
+        // Several trees are walked in step, so that the processor waits for their nodes at the same time; the leaves are
+        // still added in the order of the trees.
+        let (together, rest) = self.roots.as_chunks::<TOGETHER>();
+        for roots in together {
+            let mut at = *roots;
+            let mut walking = true;
+            while walking {
+                walking = false;
+                for (at, &root) in at.iter_mut().zip(roots) {
+                    if let Some(child) = self.child(*at, root, input) {
+                        (*at, walking) = (child, true);
                     }
                 }
-            };
+            }
+            sum = at.iter().fold(sum, |sum, &at| sum + self.leaf(at));
+        }
+        for &root in rest {
+            let mut at = root;
+            while let Some(child) = self.child(at, root, input) {
+                at = child;
+            }
+            sum += self.leaf(at);
         }
         Some(sum)
+    }
+
+    /// The node that an input goes to from a split; `None` from a leaf.
+    #[inline]
+    fn child(&self, at: u32, root: u32, input: &[f64]) -> Option<u32> {
+        match self.nodes[at as usize] {
+            Node::Leaf(_) => None,
+            Node::Split { feature, threshold, low, high } => {
+                Some(root + u32::from(if input[usize::from(feature)] <= threshold { low } else { high }))
+            }
+        }
+    }
+
+    fn leaf(&self, at: u32) -> f64 {
+        match self.nodes[at as usize] {
+            Node::Leaf(value) => value,
+            Node::Split { .. } => unreachable!("a walk ends at a leaf"),
+        }
     }
 }
 

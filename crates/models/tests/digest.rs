@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use common::P::{I, N, T};
 use sha2::{Digest, Sha256};
+use triad_models::group::{GroupSpec, GroupState};
+use triad_models::heart::HeartMonitor;
 use triad_models::{Input, Spec, State};
 
 fn specs() -> Vec<Spec> {
@@ -92,6 +94,60 @@ fn the_shipped_temperature_record_is_judged_alike_everywhere() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../triad/data/nab/ambient_temperature_system_failure.csv");
     assert_eq!(digest(&read(&path)), "20024993705ccfe3a9f94b17cebf34d3cc4fca7c8738bc3d8a8b3f54a1f2cd81");
+}
+
+/// Three streams of one machine: a steady one that falls and comes back, one that wanders, one that falls silent.
+#[test]
+fn a_synthetic_group_is_judged_alike_everywhere() {
+    let spec = GroupSpec::new(3, 400).unwrap();
+    let (mut hasher, mut state) = (Sha256::new(), GroupState::new(spec));
+    let mut wandering = 20.0;
+    for (at, input) in synthetic().into_iter().take(3_000).enumerate() {
+        wandering += (input.value - 71.0) / 50.0;
+        let steady = 5.0 + input.value / 10.0 - if (900..1_300).contains(&at) { 6.0 } else { 0.0 };
+        let silent = (at % 500 < 450).then_some(input.value * input.value);
+        let said = state.step(&[Some(steady), Some(wandering), silent]).unwrap();
+        for number in [said.score, said.difference, said.usual] {
+            hasher.update(number.to_bits().to_be_bytes());
+        }
+        hasher.update([said.column as u8, u8::from(said.change)]);
+        if at % 97 == 0 {
+            hasher.update(state.encode());
+        }
+    }
+    assert_eq!(
+        hex::encode(hasher.finalize()),
+        "7e0ab8cce2a7045a2363dd9bdc4a8e39fd604506cedab95b8a9e8b6a0d793c4a"
+    );
+}
+
+/// A heart that now and then beats early and wide, in noise.
+#[test]
+fn a_synthetic_heart_is_judged_alike_everywhere() {
+    let (mut hasher, mut monitor) = (Sha256::new(), HeartMonitor::default());
+    let (mut seed, mut next, mut number) = (11_u64, 200_i64, 0_u32);
+    let mut beats = 0;
+    for at in 0..60_000_i64 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let half = if number % 7 == 6 { 25 } else { 9 };
+        let height = 400 * (half - (at - next).abs()).max(0) / half;
+        if at > next + half {
+            number += 1;
+            next += 250 + (seed >> 59) as i64 - if number % 7 == 6 { 80 } else { 0 };
+        }
+        if let Some(beat) = monitor.step((height + (seed >> 60) as i64) as i32) {
+            beats += 1;
+            hasher.update(beat.at.to_be_bytes());
+            for feature in beat.features.iter().flatten() {
+                hasher.update(feature.to_bits().to_be_bytes());
+            }
+        }
+    }
+    assert!(beats > 200, "{beats}");
+    assert_eq!(
+        hex::encode(hasher.finalize()),
+        "c288e0175bec1875e6920d0fa554308903bd3b90dca4b407420a5c46cacd10e5"
+    );
 }
 
 /// The main job shows this: at least one of the two labelled failures is found, with at most three false alarms.

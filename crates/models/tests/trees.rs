@@ -82,3 +82,37 @@ proptest! {
         let _ = Trees::decode(&[b"TGBT\x01".as_slice(), &rest].concat());
     }
 }
+
+/// A tree as deep as the bits say, to one side or the other, with leaves that no sum holds exactly.
+fn grown(shape: u32) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    for depth in 0..shape % 12 {
+        let next = 2 * depth as u16 + 1;
+        let (low, high) = if shape >> depth & 1 == 0 { (next, next + 1) } else { (next + 1, next) };
+        nodes.push(split((shape >> 3 & 1) as u16, f64::from(shape % 97) - 50.0, low, high));
+        nodes.push(Node::Leaf(0.1 * f64::from(shape % 1_000 + depth)));
+    }
+    nodes.push(Node::Leaf(-0.3));
+    nodes
+}
+
+proptest! {
+    #[test]
+    fn many_trees_add_up_as_one_by_one(shapes in prop::collection::vec(any::<u32>(), 0..40), row in prop::array::uniform2(-60.0..60.0_f64)) {
+        let forest: Vec<Vec<Node>> = shapes.iter().map(|&shape| grown(shape)).collect();
+        let alone = |tree: &Vec<Node>| {
+            let mut at = 0;
+            loop {
+                match tree[at] {
+                    Node::Leaf(value) => break value,
+                    Node::Split { feature, threshold, low, high } => {
+                        at = usize::from(if row[usize::from(feature)] <= threshold { low } else { high });
+                    }
+                }
+            }
+        };
+        let sum = forest.iter().fold(1.0, |sum, tree| sum + alone(tree));
+        let trees = Trees::new(2, 1.0, &forest).unwrap();
+        prop_assert_eq!(trees.predict(&row).map(f64::to_bits), Some(sum.to_bits()));
+    }
+}

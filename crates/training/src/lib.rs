@@ -7,15 +7,21 @@
 
 mod ai4i;
 mod boost;
+mod cmapss;
+mod draws;
+mod ecg;
+mod engines;
 mod error;
 mod ett;
 mod intervals;
 mod load;
+mod logistic;
 mod m4;
 mod nab;
 mod nab_scorer;
 mod prices;
 mod score;
+mod skab;
 mod suite;
 mod table;
 mod time;

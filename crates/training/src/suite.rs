@@ -21,11 +21,27 @@ pub enum Suite {
     Load,
     /// Failures of milling machines.
     Ai4i,
+    /// Remaining useful life of turbofan engines.
+    Cmapss,
+    /// Several streams of a pump's test bench.
+    Skab,
+    /// Heart beats.
+    Ecg,
 }
 
 impl Suite {
     /// Every suite.
-    pub const ALL: &[Self] = &[Self::Nab, Self::Ett, Self::Prices, Self::M4, Self::Load, Self::Ai4i];
+    pub const ALL: &[Self] = &[
+        Self::Nab,
+        Self::Ett,
+        Self::Prices,
+        Self::M4,
+        Self::Load,
+        Self::Ai4i,
+        Self::Cmapss,
+        Self::Skab,
+        Self::Ecg,
+    ];
 
     /// Its name on the command line, and that of its folder among others.
     pub fn name(self) -> &'static str {
@@ -36,6 +52,9 @@ impl Suite {
             Self::M4 => "m4_hourly",
             Self::Load => "load_vic",
             Self::Ai4i => "ai4i2020",
+            Self::Cmapss => "cmapss",
+            Self::Skab => "skab",
+            Self::Ecg => "ecg_mitbih",
         }
     }
 
@@ -61,6 +80,9 @@ pub fn evaluate(suite: Suite, data: &Path) -> Result<Value, TrainingError> {
         Suite::M4 => crate::m4::evaluate(&folder)?,
         Suite::Load => crate::load::evaluate(&folder)?,
         Suite::Ai4i => crate::ai4i::evaluate(&folder)?,
+        Suite::Cmapss => crate::cmapss::evaluate(&folder)?,
+        Suite::Skab => crate::skab::evaluate(&folder)?,
+        Suite::Ecg => crate::ecg::evaluate(&folder)?,
         Suite::Ett => crate::ett::evaluate(&folder)?,
     };
     Ok(json!({ "suite": suite.name(), "figures": figures }))

@@ -15,9 +15,15 @@ pub(crate) struct Table {
 
 impl Table {
     pub fn read(path: &Path) -> Result<Self, TrainingError> {
+        Self::read_separated(path, b',')
+    }
+
+    /// A table whose cells are parted by something else than commas.
+    pub fn read_separated(path: &Path, delimiter: u8) -> Result<Self, TrainingError> {
         let text = fs::read(path).map_err(TrainingError::io(path))?;
         let wrong = |error: csv::Error| TrainingError::content(path, error.to_string());
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_slice());
+        let mut reader =
+            csv::ReaderBuilder::new().flexible(true).delimiter(delimiter).from_reader(text.as_slice());
         let header = reader.headers().map_err(wrong)?.iter().map(|name| name.trim().to_owned()).collect();
         let rows = reader.records().collect::<Result<_, _>>().map_err(wrong)?;
         Ok(Self { path: path.into(), header, rows })
