@@ -97,6 +97,8 @@ impl<A: Application> Delivery<A> {
             };
             tracing::warn!(height, "the ledger lost a block that it had acknowledged; delivering it again");
             self.commit(block.inner().clone()).await?;
+            // Else proposing would be held for ever.
+            self.shared.acked(height);
         }
         Ok(())
     }

@@ -32,8 +32,9 @@ use crate::{Application, Block, ConsensusError, Mailbox, Scheme, progress::Share
 
 /// Views without a block after which an empty one is made.
 pub(crate) const MAX_VIEW_GAP: u64 = 64;
-/// Blocks that the ledger may lag behind the chain before proposing is held.
-pub(crate) const MAX_AHEAD: u64 = 8;
+/// Blocks that the ledger may lag behind the chain before proposing is held. The one that is being committed: more would make blocks
+/// smaller under load, and nothing final sooner.
+pub(crate) const MAX_AHEAD: u64 = 1;
 
 /// Numbers the rules depend on.
 #[derive(Clone, Copy, Debug)]

@@ -204,6 +204,8 @@ impl Recall {
         let (mut answered, mut doubt) = (BTreeSet::new(), None::<(u64, SystemTime)>);
         if let Some(view) = self.directory.denied() {
             self.deny(view, &shared);
+        } else if self.index.is_none() {
+            self.voting.send_replace(Voting::Allowed);
         }
         loop {
             let (now, voting) = (context.current(), *self.voting.borrow());
@@ -264,7 +266,7 @@ impl Recall {
                     _ => {}
                 }
                 let waiting = *self.voting.borrow() == Voting::Waiting;
-                if waiting && (answered.len() >= others || self.index.is_none()) {
+                if waiting && answered.len() >= others {
                     self.voting.send_replace(Voting::Allowed);
                 }
             }

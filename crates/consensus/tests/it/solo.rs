@@ -54,7 +54,8 @@ fn blocks_are_pipelined_on_parents_that_are_not_committed_yet() {
         }
         soon("finality", ledger.drained()).await;
         validator.shutdown().await.unwrap();
-        assert!(ledger.largest_pending() > 2, "{} blocks at once", ledger.largest_pending());
+        // One that is being committed, and one on top of it.
+        assert!(ledger.largest_pending() >= 2, "{} blocks at once", ledger.largest_pending());
     });
 }
 
@@ -230,8 +231,8 @@ fn a_slow_ledger_holds_proposing_back_and_nothing_piles_up() {
         }
         soon("finality", ledger.drained()).await;
         validator.shutdown().await.unwrap();
-        // Eight ahead of the commit, the one being voted on, and now and then an empty one that pushed.
-        assert!(ledger.largest_pending() <= 12, "{} blocks waited", ledger.largest_pending());
+        // The one being committed, the one being voted on, and now and then an empty one that pushed.
+        assert!(ledger.largest_pending() <= 5, "{} blocks waited", ledger.largest_pending());
         let empty = read(&file_of(dir.path())).iter().filter(|(_, _, items)| items.is_empty()).count();
         assert!(empty < 10, "{empty} empty blocks");
     });
