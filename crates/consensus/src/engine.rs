@@ -301,7 +301,8 @@ impl<A: Application> Setup<A> {
             index: self.checked.index.unwrap_or(u32::MAX),
             rules: Rules {
                 heartbeat: self.heartbeat,
-                push_after: if alone { Duration::from_millis(300) } else { timeouts.certification },
+                // Within the view: its leader is given up after the leader timeout.
+                push_after: if alone { Duration::from_millis(300) } else { timeouts.leader / 2 },
                 max_block_bytes: self.max_block_bytes,
                 durable_before_vote: alone,
             },

@@ -7,8 +7,8 @@
 //!   finalize votes may have been lost in a crash or on the way.)
 //! - If more than [`MAX_VIEW_GAP`] views passed since the parent's, an empty block is made at once: each undecided view
 //!   keeps a file and a descriptor, and only a final block lets them go.
-//! - If the ledger is more than [`MAX_AHEAD`] blocks behind, nothing is proposed until it has caught up, so that blocks
-//!   waiting for it do not pile up. The two rules above still hold: their blocks are empty and rare.
+//! - If the ledger is more than [`MAX_AHEAD`] final blocks behind, or the parent more than [`MAX_UNFINAL`] ahead of it, nothing
+//!   is proposed until it has caught up, so that blocks waiting for it do not pile up. The two rules above still hold: their blocks are empty and rare.
 //! - Once the node is going down, nothing is proposed.
 //!
 //! The ledger is only asked to build on blocks it knows. A parent may be certified and unknown to it: the process was
@@ -32,9 +32,11 @@ use crate::{Application, Block, ConsensusError, Mailbox, Scheme, progress::Share
 
 /// Views without a block after which an empty one is made.
 pub(crate) const MAX_VIEW_GAP: u64 = 64;
-/// Blocks that the ledger may lag behind the chain before proposing is held. The one that is being committed: more would make blocks
-/// smaller under load, and nothing final sooner.
+/// Final blocks that the ledger may lag behind before proposing is held. The one that is being committed: more would make
+/// blocks smaller under load, and nothing final sooner.
 pub(crate) const MAX_AHEAD: u64 = 1;
+/// The same for blocks that are certified and not final. Their finality may depend on what is built on them.
+pub(crate) const MAX_UNFINAL: u64 = 8;
 
 /// Numbers the rules depend on.
 #[derive(Clone, Copy, Debug)]
@@ -112,7 +114,8 @@ impl<A: Application> Proposer<A> {
             if state.stopping {
                 return std::future::pending().await;
             }
-            let held = parent.height > state.acked + MAX_AHEAD;
+            let held = parent.height.min(state.tip) > state.acked + MAX_AHEAD
+                || parent.height > state.acked + MAX_UNFINAL;
             let unfinal = parent.height > state.tip;
             // Registered before asking, so that work arriving meanwhile is not missed.
             let mut notified = pin!(work.notified());

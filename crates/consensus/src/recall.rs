@@ -24,7 +24,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use commonware_codec::{Copying, DecodeExt as _};
@@ -44,8 +44,8 @@ use crate::{ConsensusError, Scheme, directory::Directory, engine::Runtime, progr
 /// Largest message: a vote has less than 200 bytes.
 pub(crate) const MAX_BYTES: usize = 1024;
 const ASK: Duration = Duration::from_millis(250);
-/// How long this node's own account of a vote may come after the others'.
-const DOUBT: Duration = Duration::from_secs(2);
+/// How long this node's own account of a vote may come after the others', in times of [`ASK`]: a clock that jumps must not count.
+const DOUBTS: u32 = 8;
 
 const ASKS: u8 = 0;
 const NOTHING: u8 = 1;
@@ -201,23 +201,22 @@ impl Recall {
     {
         self.remember(&mut context);
         let others = quorum(self.validators.len()) - 1;
-        let (mut answered, mut doubt) = (BTreeSet::new(), None::<(u64, SystemTime)>);
+        let (mut answered, mut doubt) = (BTreeSet::new(), None::<(u64, u32)>);
         if let Some(view) = self.directory.denied() {
             self.deny(view, &shared);
         } else if self.index.is_none() {
             self.voting.send_replace(Voting::Allowed);
         }
         loop {
-            let (now, voting) = (context.current(), *self.voting.borrow());
+            let voting = *self.voting.borrow();
             let own = self.memory.own();
-            if let Some((view, since)) = doubt {
-                if view <= own {
-                    doubt = None;
-                } else if now.duration_since(since).is_ok_and(|waited| waited > DOUBT) {
-                    let key = self.directory.key().to_owned();
-                    shared.fail(ConsensusError::KeyInUse { key, view });
-                    return std::future::pending().await;
-                }
+            doubt = doubt.filter(|(view, _)| *view > own).map(|(view, times)| (view, times + 1));
+            if let Some((view, times)) = doubt
+                && times > DOUBTS
+            {
+                let key = self.directory.key().to_owned();
+                shared.fail(ConsensusError::KeyInUse { key, view });
+                return std::future::pending().await;
             }
             if self.index.is_some() && !matches!(voting, Voting::Denied { .. }) {
                 let mut ask = vec![ASKS];
@@ -259,7 +258,7 @@ impl Recall {
                         let voting = *self.voting.borrow();
                         match voting {
                             Voting::Waiting => self.deny(view, &shared),
-                            Voting::Allowed => doubt = doubt.or(Some((view, context.current()))),
+                            Voting::Allowed => doubt = doubt.or(Some((view, 0))),
                             Voting::Denied { .. } => {}
                         }
                     }

@@ -174,6 +174,11 @@ fn a_network_survives_kills_and_forgets_nothing_it_acknowledged() {
     let again = runtime.block_on(post(&client, &doors[3], reading(n))).unwrap();
     assert!(again["leaf"].is_u64(), "it resumes by itself: {again}");
 
+    // Whoever was killed and kept its disk votes again.
+    for node in &net.nodes[..4] {
+        let network = runtime.block_on(get(format!("{}/v1/network", node.http))).unwrap();
+        assert_eq!(network["voting"], "allowed", "{network}");
+    }
     // A validator that lost its disk follows, and casts no vote: it cannot know what it voted.
     net.nodes[3].kill();
     for part in ["chain", "consensus", "validator", "seen-votes"] {

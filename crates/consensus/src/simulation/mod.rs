@@ -460,7 +460,8 @@ impl Simulation {
             let disk = v.disks[0].lock();
             let (items, blocks) = (disk.items(), disk.digests().len());
             let missing: Vec<u64> = (0..self.submitted).filter(|i| !items.contains(i)).collect();
-            format!("{:?} at {blocks}, misses {missing:?}", v.role)
+            let voting = v.voting.as_ref().map(|voting| *voting.borrow());
+            format!("{:?} ({voting:?}) at {blocks}, misses {missing:?}", v.role)
         };
         self.validators.iter().map(of).collect::<Vec<_>>().join("; ")
     }

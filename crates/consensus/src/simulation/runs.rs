@@ -85,6 +85,14 @@ fn networks_in_trouble_agree_lose_nothing_and_heal() {
     }
 }
 
+/// 1316: two blocks certified and not final, while the ledger was not allowed to be that far behind: nobody proposed.
+#[test]
+fn seeds_that_failed_once_pass() {
+    for seed in [1316] {
+        simulate(seed, false);
+    }
+}
+
 #[test]
 fn a_seed_repeats_its_run() {
     assert_eq!(simulate(7, false), simulate(7, false));
