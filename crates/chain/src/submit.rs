@@ -227,8 +227,9 @@ fn worker(ledger: &Ledger, incoming: &Mutex<Incoming>, turns: &Mutex<Turns>) {
             // A suspect's among the untried: it was sent before its source was caught, and there are at most a queue of them.
             if arrived.source.is_proven() { proven.push(arrived) } else { untried.push(arrived) }
         }
-        let mut fresh = verified(ledger, proven);
-        fresh.extend(verified(ledger, untried));
+        // A source that another verifier proves meanwhile has its earlier statements among the untried: they stay first.
+        let mut fresh = verified(ledger, untried);
+        fresh.extend(verified(ledger, proven));
         turns.lock().done(ledger, turn, fresh);
         ledger.0.metrics.verify_seconds.inc_by(started.elapsed().as_secs_f64());
         ledger.0.metrics.waiting.set(ledger.0.pool.len().0 as i64);
