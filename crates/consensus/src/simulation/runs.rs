@@ -85,12 +85,10 @@ fn networks_in_trouble_agree_lose_nothing_and_heal() {
     }
 }
 
-/// 1316: two blocks certified and not final, while the ledger was not allowed to be that far behind: nobody proposed.
+/// Two blocks were certified and not final while the ledger was not allowed to be that far behind: nobody proposed.
 #[test]
-fn seeds_that_failed_once_pass() {
-    for seed in [1316] {
-        simulate(seed, false);
-    }
+fn two_unfinal_blocks_do_not_hold_proposing() {
+    simulate(1316, false);
 }
 
 #[test]
