@@ -157,16 +157,20 @@ impl Certificate {
 
 /// What a validator signs to finalise a proposal.
 pub fn finalize_message(namespace: &[u8], proposal: &[u8]) -> Vec<u8> {
-    const SUFFIX: &[u8] = b"_FINALIZE";
+    vote_message(namespace, b"_FINALIZE", proposal)
+}
+
+/// What a validator signs with a vote of the sort that the suffix names.
+pub(crate) fn vote_message(namespace: &[u8], suffix: &[u8], parts: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(128);
-    put_varint(&mut bytes, (namespace.len() + SUFFIX.len()) as u64);
+    put_varint(&mut bytes, (namespace.len() + suffix.len()) as u64);
     bytes.extend_from_slice(namespace);
-    bytes.extend_from_slice(SUFFIX);
-    bytes.extend_from_slice(proposal);
+    bytes.extend_from_slice(suffix);
+    bytes.extend_from_slice(parts);
     bytes
 }
 
-fn put_varint(bytes: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;

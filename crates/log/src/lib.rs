@@ -4,6 +4,7 @@
 //! it, [`TileLog`] proves from it). Validators sign the digest of a [`Checkpoint`], which holds the tree's root; a quorum
 //! of signatures is a finality [`Certificate`]. A [`Receipt`] carries all of it for one statement, and
 //! [`Receipt::verify_bytes`] checks it offline against a genesis file ([`TrustAnchor`]) and says what was proved.
+//! [`Evidence`] proves that a validator voted twice where it may vote once.
 //!
 //! It promises that every format has exactly one byte string a value, that its decoders return an error on whatever
 //! else they are given, and that a receipt which verifies was certified by a quorum of the validators that genesis leads
@@ -13,6 +14,7 @@
 mod anchor;
 mod certificate;
 mod checkpoint;
+mod evidence;
 mod fixed;
 mod format;
 mod frontier;
@@ -36,6 +38,10 @@ mod verify;
 pub use anchor::{AnchorError, TrustAnchor};
 pub use certificate::{Certificate, CertificateError, finalize_message, namespace};
 pub use checkpoint::Checkpoint;
+pub use evidence::{
+    BadEvidenceId, BlockVote, Conflict, Evidence, EvidenceError, EvidenceId, EvidenceKind,
+    MAX_EVIDENCE_BYTES, Seen, SignedVote,
+};
 pub use fixed::{DOES_NOT_FIT, value_e9};
 pub use format::FormatError;
 pub use frontier::{Frontier, FrontierError};

@@ -11,7 +11,7 @@ use common::*;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use triad_log::{
-    Certificate, Checkpoint, Frontier, Receipt, StatementLeaf, TrustAnchor, ValidatorSet, Verdict,
+    Certificate, Checkpoint, Evidence, Frontier, Receipt, StatementLeaf, TrustAnchor, ValidatorSet, Verdict,
     VerdictLeaf, canonical_json,
 };
 
@@ -85,6 +85,7 @@ decoders! {
     certificates: Certificate, "certificate-1.hex", "certificate-4.hex", "certificate-9.hex", "commonware-10.hex";
     frontiers: Frontier, "frontier-empty.hex", "frontier-11.hex";
     validator_sets: ValidatorSet, "validators-4.hex";
+    evidence: Evidence, "evidence-notarizes.hex", "evidence-finalizes.hex", "evidence-nullify-finalize.hex";
 }
 
 #[test]
