@@ -197,9 +197,9 @@ impl Directory {
                     denied: None,
                 };
                 fs::create_dir_all(&storage).map_err(|e| ConsensusError::io("cannot create", &storage, e))?;
-                write_durably(&storage.join(JOURNAL_ID), &format!("{}\n", validator.journal))?;
+                write_durably(&storage.join(JOURNAL_ID), format!("{}\n", validator.journal))?;
                 sync_dir(&dir)?;
-                write_durably(&path, &validator.encode())?;
+                write_durably(&path, validator.encode())?;
                 validator
             }
         };
@@ -224,7 +224,7 @@ impl Directory {
     /// Records that this key must not vote from here.
     pub(crate) fn deny(&self, view: u64) -> Result<(), ConsensusError> {
         let denied = Validator { denied: Some(view), ..self.validator.clone() };
-        write_durably(&self.lock.dir.join(VALIDATOR), &denied.encode())
+        write_durably(&self.lock.dir.join(VALIDATOR), denied.encode())
     }
 
     pub(crate) fn key(&self) -> &str {
@@ -239,7 +239,7 @@ impl Directory {
     /// Records that this key has voted: from now on the write-ahead log must be there.
     pub(crate) fn mark_voted(&self) -> Result<(), ConsensusError> {
         let voted = Validator { voted: true, ..self.validator.clone() };
-        write_durably(&self.lock.dir.join(VALIDATOR), &voted.encode())
+        write_durably(&self.lock.dir.join(VALIDATOR), voted.encode())
     }
 
     /// The highest view that the write-ahead log has a file for.
@@ -266,11 +266,11 @@ fn highest(journal: &Path) -> Result<Option<u64>, ConsensusError> {
 }
 
 /// Replaces a small file such that after a crash either the old or the new content is there.
-fn write_durably(path: &Path, content: &str) -> Result<(), ConsensusError> {
+pub(crate) fn write_durably(path: &Path, content: impl AsRef<[u8]>) -> Result<(), ConsensusError> {
     let io = |e| ConsensusError::io("cannot write", path, e);
     let temporary = path.with_extension("new");
     let mut file = File::create(&temporary).map_err(io)?;
-    file.write_all(content.as_bytes()).map_err(io)?;
+    file.write_all(content.as_ref()).map_err(io)?;
     file.sync_all().map_err(io)?;
     fs::rename(&temporary, path).map_err(io)?;
     path.parent().map_or(Ok(()), sync_dir)

@@ -41,6 +41,7 @@ use crate::{
     config::Checked,
     delivery::{Delivery, MAX_PENDING, Outbox},
     directory::Directory,
+    evidence::{Accuser, EvidenceStore},
     gossip::GossipPort,
     inert::{Inert, NoBlocker, Replayed},
     kept::Kept,
@@ -83,6 +84,7 @@ pub(crate) struct Setup<A> {
     /// In front of the names of all stored parts: empty, except where many validators share one store in a simulation.
     pub(crate) partition: String,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) evidence: Arc<EvidenceStore>,
     pub(crate) gossip: Option<GossipPort>,
 }
 
@@ -311,7 +313,7 @@ impl<A: Application> Setup<A> {
             adopting: Arc::default(),
         };
         let inline = Inline::new(context.child("application"), proposer, mailbox, epocher);
-        let reporter = Witness::new(
+        let witness = Witness::new(
             context.child("witness"),
             inline.clone(),
             self.checked.index,
@@ -320,6 +322,9 @@ impl<A: Application> Setup<A> {
             shared.clone(),
             replayed.clone(),
         );
+        let set = self.checked.validators.clone();
+        let reporter =
+            Accuser::new(context.child("evidence"), witness, self.evidence.clone(), set, self.stats.clone());
         let journal = format!("{}{}", self.partition, journal_partition(self.epoch));
         // A journal with own votes can only be replayed by their signer; who may not vote leaves it as it is.
         let following = format!("{}following-{}", self.partition, self.epoch);

@@ -16,6 +16,7 @@ use crate::{
     Application, Config, ConsensusError,
     directory::{self, Directory},
     engine::{Running, Setup, journal_partition},
+    evidence::EvidenceStore,
     progress::Shared,
     stats::Stats,
 };
@@ -38,6 +39,7 @@ pub struct Handle {
     commands: mpsc::UnboundedSender<Command>,
     finished: watch::Receiver<Outcome>,
     stats: Arc<Stats>,
+    evidence: Arc<EvidenceStore>,
 }
 
 /// Starts a validator on threads of its own and returns once it takes part.
@@ -68,6 +70,7 @@ pub fn start<A: Application>(mut config: Config, app: A) -> Result<Handle, Conse
     );
     let directory = Arc::new(directory);
     let stats = Arc::new(Stats::new(checked.validators.len()));
+    let evidence = Arc::new(EvidenceStore::open(directory.path(), &config.namespace));
     let setup = Setup {
         app,
         checked,
@@ -79,6 +82,7 @@ pub fn start<A: Application>(mut config: Config, app: A) -> Result<Handle, Conse
         directory: directory.clone(),
         partition: String::new(),
         stats: stats.clone(),
+        evidence: evidence.clone(),
         gossip: config.gossip,
     };
     let (commands, inbox) = mpsc::unbounded_channel();
@@ -95,7 +99,7 @@ pub fn start<A: Application>(mut config: Config, app: A) -> Result<Handle, Conse
             outcome.send_replace(Some(result));
         })
         .map_err(|e| ConsensusError::Stopped(format!("its thread could not be started: {e}")))?;
-    let handle = Handle { commands, finished, stats };
+    let handle = Handle { commands, finished, stats, evidence };
     match started.recv() {
         Ok(()) => Ok(handle),
         // It ended before it took part; the thread is about to say why.
@@ -128,6 +132,11 @@ impl Handle {
     /// What consensus counts.
     pub fn stats(&self) -> Arc<Stats> {
         self.stats.clone()
+    }
+
+    /// The proofs of double votes that are held.
+    pub fn evidence(&self) -> Arc<EvidenceStore> {
+        self.evidence.clone()
     }
 
     /// The metrics of consensus and its runtime, in Prometheus' text format; empty when it has stopped.

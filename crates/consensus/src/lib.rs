@@ -20,6 +20,7 @@
 //!   start when its journal is missing, foreign, or older than the blocks beside it (`directory`).
 //! - **In order, durable, once.** The ledger gets every final block in order of height, and the next only once it is
 //!   durable. After a crash the last one may come again. Consensus is never behind the ledger.
+//! - **Two votes that contradict each other are kept as evidence**, signatures and all, and survive restarts (`evidence`).
 //! - **It goes on by itself** after SIGKILL at any moment, within about a second (`inert`, `proposer`).
 //! - **Memory is flat.** At most eight final blocks wait for the ledger; proposing holds back when it lags.
 //! - **An idle chain writes nothing** but an empty block at each heartbeat (one validator; in a cluster leaders take turns
@@ -35,6 +36,7 @@ mod delivery;
 mod directory;
 mod engine;
 mod error;
+mod evidence;
 mod gossip;
 mod handle;
 mod inert;
@@ -53,6 +55,7 @@ pub use block::{Block, Header, HeaderOf};
 pub use config::{Config, Network, Timeouts, public_key};
 pub use directory::{DirectoryLock, lock};
 pub use error::ConsensusError;
+pub use evidence::{EvidenceHeld, EvidenceStore, MAX_EVIDENCE, MAX_EVIDENCE_EACH};
 pub use gossip::{Gossip, GossipPort, Heard, MAX_GOSSIP_BYTES, gossip};
 pub use handle::{Handle, start};
 pub use recall::Voting;

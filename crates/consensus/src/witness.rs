@@ -1,4 +1,4 @@
-//! Watches what simplex reports on its way to marshal: own votes, and evidence against others.
+//! Watches what simplex reports on its way to marshal: it counts, and takes note of own votes.
 
 use std::sync::{
     Arc,
@@ -130,18 +130,6 @@ where
             Activity::Notarize(vote) => self.seen(vote, || Vote::Notarize(vote.clone())),
             Activity::Nullify(vote) => self.seen(vote, || Vote::Nullify(vote.clone())),
             Activity::Finalize(vote) => self.seen(vote, || Vote::Finalize(vote.clone())),
-            Activity::ConflictingNotarize(evidence) => {
-                tracing::error!(view = %evidence.view(), signer = %evidence.signer(), "a validator voted for two blocks in one view");
-                None
-            }
-            Activity::ConflictingFinalize(evidence) => {
-                tracing::error!(view = %evidence.view(), signer = %evidence.signer(), "a validator finalised two blocks in one view");
-                None
-            }
-            Activity::NullifyFinalize(evidence) => {
-                tracing::error!(view = %evidence.view(), signer = %evidence.signer(), "a validator gave up a view and finalised in it");
-                None
-            }
             _ => None,
         };
         if let Some(vote) = vote {

@@ -10,9 +10,10 @@
 //!
 //! Checked at every commit: no two final blocks at a height, nothing twice, nothing invalid, heights in order. At the end
 //! everything heals, and within a minute of simulated time every honest validator has every item that was submitted to an
-//! honest one, and the same chain. A run that fails prints its seed; `TRIAD_SEED=… TRIAD_SIM_RUNS=1` repeats it, and
+//! honest one, and the same chain. Evidence of double votes is held against equivocators only. A run that fails prints its seed; `TRIAD_SEED=… TRIAD_SIM_RUNS=1` repeats it, and
 //! `TRIAD_SIM_RUNS` sets how many are run.
 
+mod evidence;
 mod ledger;
 mod runs;
 
@@ -35,6 +36,7 @@ use crate::{
     Config, Network,
     directory::{self, Directory},
     engine::{Channels, Running, Setup, Votes, journal_partition},
+    evidence::EvidenceStore,
     public_key,
     recall::{Memory, Recall, Voting},
     stats::Stats,
@@ -69,6 +71,12 @@ struct Counts {
     items: u64,
     /// Validators that were told that they lost their memory, and follow.
     denied: u64,
+    /// Equivocators.
+    equivocators: u64,
+    /// Those of them against whom an honest validator holds evidence.
+    convicted: u64,
+    /// Records of evidence that honest validators hold.
+    evidence: u64,
 }
 
 struct Validator {
@@ -81,6 +89,8 @@ struct Validator {
     starts: u64,
     /// What its journal knows of its votes is in it.
     memory: Arc<Memory>,
+    /// Survives crashes, as its files would.
+    evidence: Arc<EvidenceStore>,
     /// How often its disk was emptied.
     wiped: u64,
     voting: Option<watch::Receiver<Voting>>,
@@ -148,6 +158,7 @@ impl Simulation {
                 tasks: Vec::new(),
                 starts: 0,
                 memory: Arc::new(Memory::new(n, 0)),
+                evidence: Arc::new(EvidenceStore::in_memory(NAMESPACE)),
                 wiped: 0,
                 voting: None,
             })
@@ -209,6 +220,7 @@ impl Simulation {
             directory: Arc::new(directory),
             partition: format!("v{index}-{twin}-{}-", validator.wiped),
             stats: Arc::new(Stats::new(self.keys.len())),
+            evidence: validator.evidence.clone(),
             gossip: None,
         }
     }
@@ -441,7 +453,16 @@ impl Simulation {
         let denied =
             |v: &&Validator| v.voting.as_ref().is_some_and(|v| matches!(*v.borrow(), Voting::Denied { .. }));
         let denied = self.validators.iter().filter(denied).count() as u64;
-        Counts { blocks: self.agreement.height(), items: self.submitted, denied }
+        let (convicted, evidence) = self.judge();
+        let equivocators = self.validators.iter().filter(|v| v.role == Role::Equivocator).count() as u64;
+        Counts {
+            blocks: self.agreement.height(),
+            items: self.submitted,
+            denied,
+            equivocators,
+            convicted,
+            evidence,
+        }
     }
 
     fn sound(&self) -> impl Iterator<Item = &Validator> {
