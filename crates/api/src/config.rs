@@ -8,6 +8,8 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use triad_chain::{Reader, Submitter};
 
+use crate::evidence::HeldEvidence;
+
 /// Says whether the node can do its work now; the text says why not.
 pub type ReadyCheck = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 /// Metrics that are not in the registry, as OpenMetrics or Prometheus text.
@@ -95,6 +97,9 @@ impl Default for Limits {
 /// The other nodes as this one sees them.
 pub type NetworkView = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
+/// The evidence of double votes that the node holds.
+pub type EvidenceView = Arc<dyn Fn() -> HeldEvidence + Send + Sync>;
+
 /// The node behind the door.
 #[derive(Clone)]
 pub struct Backend {
@@ -108,13 +113,24 @@ pub struct Backend {
     pub ready: Option<ReadyCheck>,
     /// What `GET /v1/network` says.
     pub network: Option<NetworkView>,
+    /// What `GET /v1/network/evidence` says.
+    pub evidence: Option<EvidenceView>,
     /// Served under `/rpc`, with this door's connection limits and metrics.
     pub rpc: Option<axum::Router>,
 }
 
 impl Backend {
     pub fn new(reader: Reader, submitter: Submitter, registry: Arc<Registry>) -> Backend {
-        Backend { reader, submitter, registry, extra_metrics: None, ready: None, network: None, rpc: None }
+        Backend {
+            reader,
+            submitter,
+            registry,
+            extra_metrics: None,
+            ready: None,
+            network: None,
+            evidence: None,
+            rpc: None,
+        }
     }
 }
 

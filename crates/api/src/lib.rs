@@ -15,6 +15,7 @@ mod chain;
 mod config;
 mod devices;
 mod did;
+mod evidence;
 mod guard;
 mod health;
 mod metrics;
@@ -33,6 +34,7 @@ mod submit;
 mod time;
 mod verdicts;
 
-pub use config::{ApiConfig, Backend, Limits, MetricsText, ReadyCheck};
+pub use config::{ApiConfig, Backend, EvidenceView, Limits, MetricsText, ReadyCheck};
+pub use evidence::{HeldEvidence, NamedEvidence};
 pub use server::{ApiServer, ServeError, serve};
 pub use sources::Peer;

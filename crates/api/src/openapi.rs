@@ -7,11 +7,15 @@ use serde_json::{Map, Value, json};
 use triad_log::VerdictKind;
 
 use crate::config::Limits;
+use crate::evidence::EVIDENCE;
 use crate::problem::PROBLEM_JSON;
 use crate::routes::ROUTES;
 use crate::schemas::{self, reference};
 use crate::state::Api;
 use crate::statements::{COSE, RECEIPT};
+
+/// The validator's key, epoch, view and kind.
+const EVIDENCE_ID: &str = "^[0-9a-f]{64}-[0-9]{1,20}-[0-9]{1,20}-[1-3]$";
 
 fn query(name: &str, kind: Value, what: &str) -> Value {
     json!({"name": name, "in": "query", "required": false, "schema": kind, "description": what})
@@ -24,6 +28,9 @@ fn path_parameter(path: &str, name: &str) -> Value {
         "height" => (whole(), "block number"),
         "name" => (json!({"type": "string", "minLength": 1}), "resolved SenML name, percent-encoded"),
         _ if path.starts_with("/v1/streams") => (hex(64), "stream id"),
+        _ if path.starts_with("/v1/network") => {
+            (json!({"type": "string", "pattern": EVIDENCE_ID}), "key, epoch, view and kind")
+        }
         _ => (hex(40), "device id"),
     };
     json!({"name": name, "in": "path", "required": true, "schema": schema, "description": what})
@@ -63,6 +70,7 @@ fn parameters(path: &str, limits: &Limits) -> Vec<Value> {
             all.push(query("model", whole(), "model id"));
             all.extend(page(limits, "^[0-9]{1,18}\\.[0-9]{1,18}$"));
         }
+        Some("evidence") => all.extend(page(limits, EVIDENCE_ID)),
         Some("devices") => all.extend(page(limits, "^0x[0-9a-fA-F]{40}$")),
         _ => {}
     }
@@ -85,6 +93,8 @@ fn good_answer(path: &str) -> Value {
         "/v1/devices/{id}/streams/{name}" | "/v1/streams/{id}" => json("Stream"),
         "/v1/checkpoint" | "/v1/checkpoints/{height}" => json("Checkpoint"),
         "/v1/status" => json("Status"),
+        "/v1/network/evidence" => json("EvidenceList"),
+        "/v1/network/evidence/{id}" => json!({EVIDENCE: binary}),
         "/metrics" => json!({"application/openmetrics-text": {"schema": {"type": "string"}}}),
         _ if path.ends_with("/readings") => json("Readings"),
         _ if path.ends_with("/verdicts") => json("Verdicts"),

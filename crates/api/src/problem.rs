@@ -36,6 +36,7 @@ pub(crate) const OWN: &[(&str, u16, &str)] = &[
     ("no-such-device", 404, "There is no such device"),
     ("no-such-stream", 404, "There is no such stream"),
     ("no-such-block", 404, "There is no such block"),
+    ("no-such-evidence", 404, "There is no such evidence"),
     ("method-not-allowed", 405, "The route has no such method"),
     ("not-acceptable", 406, "No accepted media type can be given"),
     ("body-timeout", 408, "The body took too long"),

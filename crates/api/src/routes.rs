@@ -10,7 +10,9 @@ use tower_http::cors::{Any, CorsLayer};
 
 use crate::problem::Problem;
 use crate::state::Api;
-use crate::{chain, devices, did, health, metrics, openapi, readings, statements, streams, submit, verdicts};
+use crate::{
+    chain, devices, did, evidence, health, metrics, openapi, readings, statements, streams, submit, verdicts,
+};
 
 /// (method, path, what it gives), for the index and the OpenAPI document.
 pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
@@ -37,6 +39,8 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/v1/genesis", "The genesis file, which receipts are verified against"),
     ("GET", "/v1/status", "Where the node stands"),
     ("GET", "/v1/network", "The other nodes: who is in reach, how far they are, what they voted"),
+    ("GET", "/v1/network/evidence", "Proofs that validators voted twice"),
+    ("GET", "/v1/network/evidence/{id}", "One of them as a file, which is checked offline"),
     ("GET", "/v1/openapi.json", "This API as an OpenAPI 3.1 document"),
     ("GET", "/healthz", "Whether the program answers"),
     ("GET", "/readyz", "Whether the node can make statements final"),
@@ -64,6 +68,8 @@ pub(crate) fn router(api: &Api) -> Router {
         .route("/v1/genesis", get(chain::genesis))
         .route("/v1/status", get(chain::status))
         .route("/v1/network", get(chain::network))
+        .route("/v1/network/evidence", get(evidence::list))
+        .route("/v1/network/evidence/{id}", get(evidence::get))
         .route("/v1/openapi.json", get(openapi::get))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

@@ -85,6 +85,15 @@ pub(crate) fn all() -> Value {
         ]),
         "Checkpoint": checkpoint(),
         "Status": status(),
+        "Evidence": evidence(),
+        "EvidenceList": object(&[
+            ("evidence", list(reference("Evidence"))),
+            ("held", kind("integer", "records that this node holds")),
+            ("dropped", kind("integer", "not kept since the start, because there were enough")),
+            ("unproven", kind("integer", "conflicts since the start whose signatures did not hold")),
+            ("damaged", list(kind("string", "a file that holds no evidence of this chain"))),
+            ("next", next()),
+        ]),
     })
 }
 
@@ -359,5 +368,37 @@ fn status() -> Value {
             ]),
         ),
         ("disk_bytes", kind("integer", "that the store takes")),
+    ])
+}
+
+fn evidence() -> Value {
+    let vote = object(&[
+        ("vote", json!({"enum": ["notarize", "finalize", "nullify"]})),
+        ("epoch", kind("integer", "consensus epoch")),
+        ("view", kind("integer", "consensus view")),
+        ("parent_view", nullable("integer", "the view of the block's parent; null for nullify")),
+        ("digest", nullable("string", "SHA-256 of the block's checkpoint; null for nullify")),
+        ("message", bytes("what was signed")),
+        ("signature", hex(64, "Ed25519")),
+    ]);
+    object(&[
+        ("id", kind("string", "key, epoch, view and kind")),
+        ("name", nullable("string", "what the validator is called")),
+        ("validator", hex(32, "its Ed25519 key")),
+        ("epoch", kind("integer", "consensus epoch")),
+        ("view", kind("integer", "consensus view")),
+        (
+            "kind",
+            json!({"enum": [1, 2, 3],
+            "description": "1 two votes to notarise, 2 two votes to finalise, 3 nullify and finalize"}),
+        ),
+        ("meaning", kind("string", "what the validator did, in words")),
+        ("led", kind("boolean", "whether it led the view; the keeper's word")),
+        ("seen_height", kind("integer", "last final block then; the keeper's word")),
+        ("seen_time", time()),
+        ("seen_time_ms", kind("integer", "milliseconds since 1970; the keeper's word")),
+        ("namespace", bytes("triad ‖ genesis hash")),
+        ("votes", list(vote)),
+        ("links", links(&["file"])),
     ])
 }

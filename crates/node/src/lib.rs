@@ -209,7 +209,7 @@ impl Node {
         let disk = tokio::spawn(room.run());
         let app = App::new(ledger.clone());
         let consensus = tokio::task::spawn_blocking(move || triad_consensus::start(consensus, app)).await??;
-        let cluster = cluster::Cluster::new(own_key, members, ledger.clone(), consensus.stats());
+        let cluster = cluster::Cluster::new(own_key, members, ledger.clone(), &consensus);
         if networked {
             gate.shut_as(
                 "no-quorum",
@@ -236,6 +236,8 @@ impl Node {
                 backend.ready = Some(Arc::new(move || ready_gate.why().map_or(Ok(()), Err)));
                 let (shown, counted) = (cluster.clone(), cluster.clone());
                 backend.network = Some(Arc::new(move || shown.json()));
+                let proven = cluster.clone();
+                backend.evidence = Some(Arc::new(move || proven.evidence()));
                 backend.extra_metrics = Some(Arc::new(move || counted.metrics()));
                 let (service, server) = json_rpc.service();
                 backend.rpc = Some(door::json_rpc(service));

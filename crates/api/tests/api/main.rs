@@ -5,6 +5,7 @@
 mod common;
 mod devices;
 mod endurance;
+mod evidence;
 mod manners;
 mod reads;
 mod refusals;

@@ -8,6 +8,7 @@
 //! - Each half second every node says its height and its clock. Whoever hears fewer than a quorum shuts its gate
 //!   (`no-quorum`), whoever lacks more than [`peers::MAX_LAG`] blocks that an honest node has, too (`catching-up`).
 
+mod evidence;
 pub mod message;
 pub mod peers;
 mod report;
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use triad_chain::{Gate, Ledger, Submitter, Work, clock_ms};
-use triad_consensus::{Gossip, Heard, Stats};
+use triad_consensus::{EvidenceStore, Gossip, Heard, Stats};
 
 use message::{Hello, MAX_WORK_BYTES, Message};
 pub use peers::{Member, Peers, Standing};
@@ -52,6 +53,7 @@ pub struct Cluster {
     pub peers: Peers,
     pub(crate) counts: Counts,
     pub(crate) stats: Arc<Stats>,
+    evidence: Arc<EvidenceStore>,
     ledger: Ledger,
     program: String,
 }
@@ -63,11 +65,17 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    pub fn new(own: [u8; 32], members: Vec<Member>, ledger: Ledger, stats: Arc<Stats>) -> Arc<Cluster> {
+    pub fn new(
+        own: [u8; 32],
+        members: Vec<Member>,
+        ledger: Ledger,
+        consensus: &triad_consensus::Handle,
+    ) -> Arc<Cluster> {
         Arc::new(Cluster {
             peers: Peers::new(own, members),
             counts: Counts::default(),
-            stats,
+            stats: consensus.stats(),
+            evidence: consensus.evidence(),
             ledger,
             program: env!("CARGO_PKG_VERSION").to_owned(),
         })

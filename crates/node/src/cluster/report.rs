@@ -1,5 +1,6 @@
 //! The network in words, as JSON, and as metrics.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -39,6 +40,7 @@ impl Cluster {
     /// What `GET /v1/network` says.
     pub fn json(&self) -> Value {
         let (stats, standing, height) = (self.stats.snapshot(), self.standing(), self.ledger.height());
+        let proven = self.evidence.counts();
         let own = self.peers.members().iter().find(|m| m.key == *self.peers.own());
         let name_of =
             |index: u32| self.peers.members().iter().find(|m| m.index == Some(index)).map(|m| m.name.clone());
@@ -75,7 +77,8 @@ impl Cluster {
                 "dropped": self.counts.dropped.load(Relaxed) + self.ledger.work_kept(),
                 "malformed": self.counts.malformed.load(Relaxed),
             },
-            "nodes": self.peers.members().iter().map(|m| self.member(m, &stats)).collect::<Vec<_>>(),
+            "evidence": proven.values().sum::<u64>(),
+            "nodes": self.peers.members().iter().map(|m| self.member(m, &stats, &proven)).collect::<Vec<_>>(),
         })
     }
 
@@ -87,7 +90,7 @@ impl Cluster {
         (heard, present)
     }
 
-    fn member(&self, member: &Member, stats: &Snapshot) -> Value {
+    fn member(&self, member: &Member, stats: &Snapshot, proven: &BTreeMap<[u8; 32], u64>) -> Value {
         let own = member.key == *self.peers.own();
         let (heard, connected) = self.present(member);
         let votes = member.index.and_then(|i| stats.validators.get(i as usize));
@@ -108,6 +111,7 @@ impl Cluster {
                 "notarize": v.notarize, "nullify": v.nullify, "finalize": v.finalize,
             })),
             "faults": votes.map(|v| v.faults),
+            "evidence": proven.get(&member.key).copied().unwrap_or(0),
         })
     }
 
@@ -157,7 +161,7 @@ impl Cluster {
         one("messages_malformed", "counter", "Not understood", counts.malformed.load(Relaxed) as f64);
         let heads = [
             ("votes", "counter", "Votes seen"),
-            ("faults", "counter", "Proofs of double votes"),
+            ("faults", "counter", "Double votes seen, whether or not they can be proven"),
             ("peer_connected", "gauge", "Heard lately"),
             ("peer_height", "gauge", "Last stored block"),
         ];
@@ -191,6 +195,7 @@ impl Cluster {
                 };
             }
         }
+        self.evidence_metrics(&mut out);
         out
     }
 }
