@@ -1,5 +1,7 @@
 //! `triad network`
 
+mod evidence;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,6 +27,8 @@ pub enum Command {
     Up(Up),
     /// Show who is in reach and how far everybody is.
     Status(Status),
+    /// List the proofs that validators voted twice, or check one offline.
+    Evidence(evidence::Args),
     /// Make a validator's keys where they will live, and print what the others may know of them.
     Key(Key),
     /// Put the validators' public entries together into a genesis file.
@@ -156,6 +160,7 @@ pub fn run(command: Command) -> Done {
         Command::New(args) => new(&args),
         Command::Up(args) => up(&args),
         Command::Status(args) => status(&args),
+        Command::Evidence(args) => evidence::run(args),
         Command::Key(args) => key(&args),
         Command::Genesis(args) => genesis(&args),
         Command::Join(args) => join(&args),
@@ -316,6 +321,12 @@ fn status(args: &Status) -> Done {
             });
         }
         print!("{}", render(&rows));
+        match network["evidence"].as_u64() {
+            None | Some(0) => {}
+            Some(n) => {
+                println!("\nThis node holds {n} proofs that a validator voted twice: triad network evidence")
+            }
+        }
         Ok(ExitCode::SUCCESS)
     })
 }
