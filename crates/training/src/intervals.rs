@@ -33,14 +33,8 @@ impl Coverage {
 
 /// Months since the year 0, of a time in microseconds since the epoch (UTC).
 pub(crate) fn month(time_us: i64) -> i64 {
-    // Hinnant's civil-from-days.
-    let days = time_us.div_euclid(86_400_000_000) + 719_468;
-    let era = days.div_euclid(146_097);
-    let day = days.rem_euclid(146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let march = (5 * day_of_year + 2) / 153;
-    (era * 400 + year) * 12 + march + 2
+    let (year, month, _) = crate::time::civil_from_days(time_us.div_euclid(86_400_000_000));
+    year * 12 + month
 }
 
 #[cfg(test)]

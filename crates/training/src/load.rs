@@ -12,8 +12,10 @@ use serde_json::{Map, Value, json};
 use triad_models::forecast::{Conformal, Ridge, RidgeSums};
 
 use crate::error::TrainingError;
+use crate::figure::{Axis, Figure, Role};
 use crate::intervals::{Coverage, month};
 use crate::table::{Table, csv_files};
+use crate::watch::Watch;
 
 const DAY: usize = 48;
 const WEEK: usize = 7 * DAY;
@@ -29,12 +31,13 @@ const REFIT: usize = 28 * DAY;
 const WARM_UP: usize = 56 * DAY;
 const INTERVAL_RATE: f64 = 0.05;
 
-pub(crate) fn evaluate(folder: &Path) -> Result<Value, TrainingError> {
+pub(crate) fn evaluate(folder: &Path, watch: &mut Watch<'_>) -> Result<Value, TrainingError> {
     let mut out = Map::new();
     for path in csv_files(folder)? {
         let load = Load::read(&path)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        out.insert(name, load.figures());
+        let figures = load.figures(&name, watch);
+        out.insert(name, figures);
     }
     Ok(Value::Object(out))
 }
@@ -106,7 +109,24 @@ impl Load {
         out.extend(calendar);
     }
 
-    fn figures(&self) -> Value {
+    /// Demand of the last days, with what was said a day before: row, logarithm, half width.
+    fn figure(&self, name: &str, shown: &[(usize, f64, f64)]) -> Figure {
+        let back = |log: f64| libm::exp(log + self.centre);
+        let time = |row: usize| self.times[row] as f64;
+        let first = shown.first().map_or(0, |shown| shown.0);
+        let title = format!("{name}: the last days, each forecast a day ahead, and the 90 % interval");
+        let band = shown.iter().map(|&(row, log, half)| (time(row), back(log - half), back(log + half)));
+        Figure::new(format!("load-{name}"), title, Axis::Time, "demand")
+            .band("90 % interval", band)
+            .line(
+                "measured",
+                Role::Measured,
+                (first..self.demand.len()).map(|row| (time(row), self.demand[row])),
+            )
+            .line("forecast", Role::Said, shown.iter().map(|&(row, log, _)| (time(row), back(log))))
+    }
+
+    fn figures(&self, name: &str, watch: &mut Watch<'_>) -> Value {
         let rows = self.demand.len();
         let test = rows - rows / 5;
         let mut row = Vec::new();
@@ -119,9 +139,11 @@ impl Load {
         let mut issued: Vec<Vec<f64>> = vec![Vec::new(); rows];
         let mut learned = HISTORY;
         let mut score = [0.0; 3];
+        let mut shown = Vec::new();
         let (mut count, mut coverage) = (0.0, Coverage::default());
         for origin in start..rows {
             if (origin - start).is_multiple_of(REFIT) {
+                watch.tell("weeks", (origin - start) / WEEK, (rows - start) / WEEK);
                 // Every sample whose last target is known.
                 while learned + HORIZON <= origin {
                     for (ahead, sums) in sums.iter_mut().enumerate() {
@@ -160,6 +182,10 @@ impl Load {
                     }
                     count += 1.0;
                     if let Some(half) = errors[ahead].half_width() {
+                        // The forecasts of every midnight of the last week or so.
+                        if origin + WEEK + HORIZON >= rows && (rows - origin).is_multiple_of(DAY) {
+                            shown.push((target, log, half));
+                        }
                         let inside = (self.log[target] - log).abs() <= half;
                         let wide = libm::exp(log + half + self.centre) - libm::exp(log - half + self.centre);
                         coverage.add(month(self.times[target]), inside, wide);
@@ -168,6 +194,7 @@ impl Load {
             }
             issued[origin] = forecast;
         }
+        watch.draw(|| self.figure(name, &shown));
         let [ours, yesterday, week] = score.map(|sum| (1e4 * sum / count).round() / 100.0);
         json!({
             "forecasts": count,
