@@ -8,7 +8,7 @@ Not part of `conformance/run`: figures need an idle machine. In an environment o
     /tmp/models-speed/bin/python conformance/models_speed.py --triad target/release/triad --csv FILE
 
 FILE: a table with the columns `timestamp` and `value`; its first 2,000 rows are judged, one by one, by everybody. Ours is
-measured by `triad models score` (the judging alone, without reading the file), the others around their calls alone. Each
+measured by `triad models score` (the judging alone, without reading the file), the others in processor time around their calls alone. Each
 is run five times (the forest, which takes long, twice) and the quickest run counts. The tasks are alike, not the same: River's half-space trees and the random
 cut forest score how unusual a value is; SNARIMAX forecasts the next value and learns from its error.
 """
@@ -73,9 +73,9 @@ def of_triad(triad, rows):
 
 
 def measured(judge, values):
-    started = time.perf_counter_ns()
+    started = time.process_time_ns()
     judge(values)
-    return (time.perf_counter_ns() - started) / len(values)
+    return (time.process_time_ns() - started) / len(values)
 
 
 def main():

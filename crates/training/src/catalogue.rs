@@ -119,7 +119,7 @@ pub const KINDS: &[Kind] = &[
         class: Assurance::Attested,
         used_by: "triad models import|score|show",
         parameters: &[],
-        ns_a_reading: Some((5_800, 5_800)),
+        ns_a_reading: None,
         state_bytes: Some(0),
     },
     Kind {

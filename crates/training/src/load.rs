@@ -13,7 +13,7 @@ use triad_models::forecast::{Conformal, Ridge, RidgeSums};
 
 use crate::error::TrainingError;
 use crate::figure::{Axis, Figure, Role};
-use crate::intervals::{Coverage, month};
+use crate::intervals::{Coverage, Unrest, month};
 use crate::table::{Table, csv_files};
 use crate::watch::Watch;
 
@@ -29,7 +29,7 @@ const PENALTY: f64 = 1.0;
 const REFIT: usize = 28 * DAY;
 /// Forecasts start so many rows before the test part, so that intervals know errors when it begins.
 const WARM_UP: usize = 56 * DAY;
-const INTERVAL_RATE: f64 = 0.05;
+const INTERVAL_RATE: f64 = 0.02;
 
 pub(crate) fn evaluate(folder: &Path, watch: &mut Watch<'_>) -> Result<Value, TrainingError> {
     let mut out = Map::new();
@@ -136,7 +136,8 @@ impl Load {
         let mut models: Vec<Option<Ridge>> = vec![None; HORIZON];
         let mut errors: Vec<Conformal> = (0..HORIZON).map(|_| Conformal::new(0.9, INTERVAL_RATE)).collect();
         let start = test - WARM_UP;
-        let mut issued: Vec<Vec<f64>> = vec![Vec::new(); rows];
+        let mut unrest = Unrest::new(DAY, HORIZON);
+        let mut issued: Vec<Vec<(f64, Option<f64>)>> = vec![Vec::new(); rows];
         let mut learned = HISTORY;
         let mut score = [0.0; 3];
         let mut shown = Vec::new();
@@ -156,23 +157,30 @@ impl Load {
                 models = sums.iter().map(|sums| sums.fit(PENALTY)).collect();
             }
             // What came true a moment ago, by every forecast of it.
+            let mut off = vec![None; HORIZON];
             for (ahead, errors) in errors.iter_mut().enumerate() {
                 let forecast = (origin - 1).checked_sub(ahead).and_then(|from| issued[from].get(ahead));
-                if let Some(forecast) = forecast {
-                    errors.learn(self.log[origin - 1] - forecast);
+                if let Some((forecast, size)) = forecast {
+                    let error = self.log[origin - 1] - forecast;
+                    off[ahead] = Some(error);
+                    if let Some(size) = size {
+                        errors.learn(error / size);
+                    }
                 }
             }
+            unrest.learn((origin - 1) % DAY, &off);
             let level = self.log[origin - DAY..origin].iter().sum::<f64>() / DAY as f64;
             let last = HORIZON.min(rows - origin);
-            let forecast: Vec<f64> = (0..last)
+            let forecast: Vec<(f64, Option<f64>)> = (0..last)
                 .map(|ahead| {
                     self.features(origin, ahead, &mut row);
                     let model = models[ahead].as_ref();
-                    level + model.map_or(0.0, |model| model.predict(&row)[0])
+                    let said = level + model.map_or(0.0, |model| model.predict(&row)[0]);
+                    (said, unrest.size((origin + ahead) % DAY, ahead))
                 })
                 .collect();
             if origin >= test && origin + HORIZON <= rows {
-                for (ahead, &log) in forecast.iter().enumerate() {
+                for (ahead, &(log, size)) in forecast.iter().enumerate() {
                     let target = origin + ahead;
                     let actual = self.demand[target];
                     let candidates =
@@ -181,7 +189,7 @@ impl Load {
                         *sum += (candidate - actual).abs() / actual;
                     }
                     count += 1.0;
-                    if let Some(half) = errors[ahead].half_width() {
+                    if let Some(half) = errors[ahead].half_width().zip(size).map(|(half, size)| half * size) {
                         // The forecasts of every midnight of the last week or so.
                         if origin + WEEK + HORIZON >= rows && (rows - origin).is_multiple_of(DAY) {
                             shown.push((target, log, half));

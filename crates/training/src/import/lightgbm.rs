@@ -43,7 +43,7 @@ pub(super) fn read(text: &str) -> Result<Imported, TrainingError> {
     let starts: Vec<usize> = (0..lines.len()).filter(|&at| lines[at].starts_with("Tree=")).collect();
     let header_lines = &lines[..starts.first().copied().unwrap_or(lines.len())];
     let header = Block::of(header_lines);
-    if header_lines.iter().any(|line| *line == "average_output") {
+    if header_lines.contains(&"average_output") {
         return Err(wrong("trees that are averaged (boosting=rf); a sum is expected"));
     }
     for key in ["num_class", "num_tree_per_iteration"] {

@@ -154,7 +154,7 @@ fn greatest_below(condition: f32) -> f64 {
     // Exact: both have 24 bits, and one exponent or neighbouring ones.
     let middle = (f64::from(below) + f64::from(condition)) / 2.0;
     // Halfway, rounding goes to the number that is even in its last bit.
-    if below.to_bits() % 2 == 0 { middle } else { middle.next_down() }
+    if below.to_bits().is_multiple_of(2) { middle } else { middle.next_down() }
 }
 
 #[cfg(test)]
