@@ -150,9 +150,9 @@ fn paint(
         chart.draw_series([Polygon::new(up.chain(down).collect::<Vec<_>>(), SAID.mix(0.18).filled())])?;
     }
     for line in &figure.lines {
-        let width = if line.role == Role::Reference { 1 } else { 2 };
+        let width = if line.role == Role::Reference || line.points.len() > 700 { 1 } else { 2 };
         for run in runs(line, x) {
-            let style = line.role.colour().stroke_width(if run.len() > 700 { 1 } else { width });
+            let style = line.role.colour().stroke_width(width);
             if let [point] = run.as_slice() {
                 chart.draw_series([Circle::new(*point, 2, line.role.colour().filled())])?;
             } else {

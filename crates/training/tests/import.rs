@@ -20,11 +20,7 @@ fn read(name: &str) -> Imported {
 fn asked(name: &str) -> Vec<([f64; 4], f64)> {
     let text = fs::read_to_string(fixture(name)).unwrap();
     let numbers = |line: &str| line.split(',').map(|word| word.parse().unwrap()).collect::<Vec<f64>>();
-    text.lines()
-        .skip(1)
-        .map(|line| numbers(line))
-        .map(|row| ([row[0], row[1], row[2], row[3]], row[4]))
-        .collect()
+    text.lines().skip(1).map(numbers).map(|row| ([row[0], row[1], row[2], row[3]], row[4])).collect()
 }
 
 /// The greatest difference of sums.
