@@ -29,4 +29,4 @@ pub use range::RangeSpec;
 pub use silence::SilenceSpec;
 pub use spec::Spec;
 pub use state::{Input, Judgement, MAX_STATE_BYTES, State};
-pub use triad_log::VerdictKind;
+pub use triad_log::{Assurance, VerdictKind};

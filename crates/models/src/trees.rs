@@ -159,10 +159,9 @@ impl Trees {
         writer.u16(self.features);
         writer.u16(self.roots.len() as u16);
         writer.f64(self.base);
-        for (tree, &root) in self.roots.iter().enumerate() {
-            let end = self.roots.get(tree + 1).map_or(self.nodes.len(), |&next| next as usize);
-            writer.u16((end - root as usize) as u16);
-            for node in &self.nodes[root as usize..end] {
+        for nodes in self.trees() {
+            writer.u16(nodes.len() as u16);
+            for node in nodes {
                 match *node {
                     Node::Leaf(value) => {
                         writer.u16(LEAF);
@@ -183,6 +182,35 @@ impl Trees {
     /// How many features an input has.
     pub fn features(&self) -> usize {
         self.features.into()
+    }
+
+    /// What every prediction begins with.
+    pub fn base(&self) -> f64 {
+        self.base
+    }
+
+    /// The nodes of each tree, children by their place in it.
+    pub fn trees(&self) -> impl Iterator<Item = &[Node]> {
+        (0..self.roots.len()).map(|tree| {
+            let end = self.roots.get(tree + 1).map_or(self.nodes.len(), |&next| next as usize);
+            &self.nodes[self.roots[tree] as usize..end]
+        })
+    }
+
+    /// Splits on the longest way from a root to a leaf: with the number of trees, what a prediction costs at most.
+    pub fn depth(&self) -> usize {
+        let deepest = |nodes: &[Node]| {
+            let mut depths = vec![0; nodes.len()];
+            for (at, node) in nodes.iter().enumerate() {
+                if let Node::Split { low, high, .. } = *node {
+                    // Children lie behind their parents.
+                    depths[usize::from(low)] = depths[at] + 1;
+                    depths[usize::from(high)] = depths[at] + 1;
+                }
+            }
+            depths.into_iter().max().unwrap_or(0)
+        };
+        self.trees().map(deepest).max().unwrap_or(0)
     }
 
     /// Base plus the leaves reached; `None` where the input has another length or a number that is not finite.

@@ -29,6 +29,8 @@ fn leaves_are_summed_and_the_threshold_goes_low() {
     assert_eq!(trees.predict(&[1.0]), None);
     assert_eq!(trees.predict(&[1.0, f64::NAN]), None);
     assert_eq!(Trees::decode(&trees.encode()).unwrap(), trees);
+    assert_eq!((trees.base(), trees.depth(), trees.trees().count()), (10.0, 1, 2));
+    assert_eq!(trees.trees().next(), Some(stump().as_slice()));
     // A fixture of the format: "TGBT", 1, two features, one tree of three nodes.
     let fixture = concat!(
         "54474254 01 0002 0001 4024000000000000 0003 ",

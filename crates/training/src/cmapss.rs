@@ -9,19 +9,21 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use triad_models::trees::Trees;
 
-use crate::boost::{Growth, Loss, train};
+use crate::boost::{Growth, Loss};
 use crate::draws::stratified_folds;
-use crate::engines::{Run, Usual, features, health_index, numbers, runs};
+use crate::engines::{Run, numbers, runs};
 use crate::error::TrainingError;
+use crate::figure::{Axis, Figure, Role};
+use crate::life::{CAP, LifeModel, lives};
+use crate::watch::Watch;
 
-/// Remaining cycles are told up to here.
-const CAP: f64 = 125.0;
 const FOLDS: usize = 5;
 /// In the cross-validation an engine is judged at every cycle from here to this many before its end.
 const FROM_CYCLE: usize = 30;
 const BEFORE_END: usize = 150;
+/// Engines whose course is drawn.
+const SHOWN: usize = 8;
 const BASE: Growth = Growth {
     loss: Loss::Squared,
     trees: 200,
@@ -36,7 +38,7 @@ const BASE: Growth = Growth {
 const CANDIDATES: [Growth; 3] =
     [BASE, Growth { depth: 6, ..BASE }, Growth { depth: 6, least_weight: 100.0, ..BASE }];
 
-pub(crate) fn evaluate(folder: &Path) -> Result<Value, TrainingError> {
+pub(crate) fn evaluate(folder: &Path, watch: &mut Watch<'_>) -> Result<Value, TrainingError> {
     let mut names: Vec<String> = Vec::new();
     for entry in fs::read_dir(folder).map_err(TrainingError::io(folder))? {
         let name = entry.map_err(TrainingError::io(folder))?.file_name().to_string_lossy().into_owned();
@@ -57,57 +59,19 @@ pub(crate) fn evaluate(folder: &Path) -> Result<Value, TrainingError> {
             let problem = format!("{} numbers for {} engines", answers.len(), asked.len());
             return Err(TrainingError::content(&file("RUL"), problem));
         }
-        out.insert(name.clone(), judge(&known, &asked, &answers, &file("train"))?);
+        let learnt = learn(&known, &file("train"), watch)?;
+        out.insert(name.clone(), judge(&name, &asked, &answers, learnt, watch));
     }
     Ok(Value::Object(out))
 }
 
-/// What is learnt from some engines.
-struct Model {
-    usual: Usual,
-    health: triad_models::forecast::Ridge,
-    trees: Trees,
-}
-
-/// Remaining cycles at each cycle of an engine that ran to its end.
-fn lives(run: &Run) -> impl Iterator<Item = f64> + use<> {
-    (0..run.len()).rev().map(|left| (left as f64).min(CAP))
-}
-
-impl Model {
-    fn learn(engines: &[Run], growths: &[Growth], path: &Path) -> Result<Vec<Self>, TrainingError> {
-        let mut models = Vec::new();
-        let usual = Usual::of(engines);
-        let compared: Vec<Vec<Vec<f64>>> = engines.iter().map(|run| usual.compared(run)).collect();
-        let rows = engines.iter().zip(&compared).flat_map(|(run, rows)| rows.iter().zip(lives(run)));
-        let problem =
-            || TrainingError::content(path, "sensors and lives that no regression can be fitted to");
-        let health = health_index(rows).ok_or_else(problem)?;
-        let seen: Vec<Vec<f64>> = compared.iter().flat_map(|rows| features(rows, &health)).collect();
-        let views: Vec<&[f64]> = seen.iter().map(Vec::as_slice).collect();
-        let targets: Vec<f64> = engines.iter().flat_map(lives).collect();
-        for &growth in growths {
-            let wrong =
-                |error: triad_models::trees::TreesError| TrainingError::content(path, error.to_string());
-            let trained = train(&views, &targets, growth).map_err(wrong)?;
-            // What is judged is what a validator would read.
-            let trees = Trees::decode(&trained.encode()).map_err(wrong)?;
-            models.push(Self { usual: usual.clone(), health: health.clone(), trees });
-        }
-        Ok(models)
-    }
-
-    /// What is said after each cycle.
-    fn say(&self, run: &Run) -> Vec<f64> {
-        let rows = features(&self.usual.compared(run), &self.health);
-        rows.iter().map(|row| self.trees.predict(row).unwrap_or(CAP).clamp(0.0, CAP)).collect()
-    }
-}
-
-fn judge(known: &[Run], asked: &[Run], answers: &[f64], path: &Path) -> Result<Value, TrainingError> {
+/// A way to grow, chosen by a cross-validation that leaves whole engines out; the error of each, and the place of the
+/// chosen one.
+fn choose(known: &[Run], path: &Path, watch: &mut Watch<'_>) -> Result<(Vec<f64>, usize), TrainingError> {
     let folds = stratified_folds(&vec![false; known.len()], FOLDS.min(known.len().max(2)), 1);
     let mut squares = [(0.0, 0.0); CANDIDATES.len()];
     for fold in 0..FOLDS {
+        watch.tell("training", fold, FOLDS + 1);
         let part = |inside: bool| -> Vec<Run> {
             (0..known.len()).filter(|&at| (folds[at] == fold) == inside).map(|at| known[at].clone()).collect()
         };
@@ -115,7 +79,7 @@ fn judge(known: &[Run], asked: &[Run], answers: &[f64], path: &Path) -> Result<V
         if held.is_empty() || learnt.is_empty() {
             continue;
         }
-        for (model, sum) in Model::learn(&learnt, &CANDIDATES, path)?.iter().zip(&mut squares) {
+        for (model, sum) in LifeModel::learn(&learnt, &CANDIDATES, path)?.iter().zip(&mut squares) {
             for run in &held {
                 let judged = run.len().saturating_sub(BEFORE_END).max(FROM_CYCLE.min(run.len() - 1));
                 for (said, life) in model.say(run).iter().zip(lives(run)).skip(judged) {
@@ -124,19 +88,66 @@ fn judge(known: &[Run], asked: &[Run], answers: &[f64], path: &Path) -> Result<V
             }
         }
     }
-    let errors = squares.map(|(sum, count)| (sum / count).sqrt());
+    let errors: Vec<f64> = squares.iter().map(|(sum, count)| (sum / count).sqrt()).collect();
     let best = (0..CANDIDATES.len()).min_by(|&a, &b| errors[a].total_cmp(&errors[b])).unwrap_or(0);
-    let models = Model::learn(known, &CANDIDATES[best..=best], path)?;
-    let said: Vec<f64> = asked.iter().map(|run| models[0].say(run).last().copied().unwrap_or(CAP)).collect();
+    watch.tell("training", FOLDS, FOLDS + 1);
+    Ok((errors, best))
+}
+
+/// The model of engines that ran to their end, and how it was chosen.
+pub(crate) fn learn(
+    known: &[Run],
+    path: &Path,
+    watch: &mut Watch<'_>,
+) -> Result<(LifeModel, Value), TrainingError> {
+    let (errors, best) = choose(known, path, watch)?;
+    let mut models = LifeModel::learn(known, &CANDIDATES[best..=best], path)?;
+    let errors: Vec<f64> = errors.into_iter().map(three).collect();
+    let how = json!({ "engines": known.len(), "cross_validation_rmse": errors, "chosen": best });
+    Ok((models.swap_remove(0), how))
+}
+
+fn judge(
+    name: &str,
+    asked: &[Run],
+    answers: &[f64],
+    (model, mut how): (LifeModel, Value),
+    watch: &mut Watch<'_>,
+) -> Value {
+    let courses: Vec<Vec<f64>> = asked.iter().map(|run| model.say(run)).collect();
+    let said: Vec<f64> = courses.iter().map(|course| course.last().copied().unwrap_or(CAP)).collect();
     let capped: Vec<f64> = answers.iter().map(|life| life.min(CAP)).collect();
-    Ok(json!({
-        "engines": { "train": known.len(), "test": asked.len() },
-        "cross_validation_rmse": errors.map(three),
-        "chosen": best,
-        "trees_bytes": models[0].trees.encode().len(),
-        "capped_at_125": figures(&said, &capped),
-        "uncapped": figures(&said, answers),
-    }))
+    how["test_engines"] = json!(asked.len());
+    how["trees_bytes"] = json!(model.trees.encode().len());
+    how["capped_at_125"] = figures(&said, &capped);
+    how["uncapped"] = figures(&said, answers);
+    watch.draw(|| curves(name, &courses, answers));
+    how
+}
+
+/// What was said in the course of some test engines, with little and with much life left, and what was true.
+fn curves(name: &str, courses: &[Vec<f64>], answers: &[f64]) -> Figure {
+    let mut order: Vec<usize> = (0..courses.len()).collect();
+    order.sort_by(|&a, &b| answers[a].total_cmp(&answers[b]).then(a.cmp(&b)));
+    let shown = (0..SHOWN.min(order.len())).map(|at| order[at * order.len() / SHOWN.min(order.len())]);
+    let title = format!(
+        "{name}: cycles left as told after each cycle, and as they were (at most 125), {SHOWN} test engines one after the other"
+    );
+    let axis = Axis::Number("cycles".into());
+    let mut figure = Figure::new(format!("cmapss-{name}"), title, axis, "cycles left");
+    let mut from = 0.0;
+    for engine in shown {
+        let length = courses[engine].len();
+        let at = |cycle: usize| from + cycle as f64;
+        let left = |cycle: usize| (answers[engine] + (length - 1 - cycle) as f64).min(CAP);
+        figure = figure.line("true", Role::Measured, (0..length).map(|cycle| (at(cycle), left(cycle)))).line(
+            "told",
+            Role::Said,
+            courses[engine].iter().enumerate().map(|(cycle, &said)| (at(cycle), said)),
+        );
+        from += length as f64 + 20.0;
+    }
+    figure
 }
 
 fn three(value: f64) -> f64 {

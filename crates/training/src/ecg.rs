@@ -10,10 +10,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use triad_models::heart::{Beat, HeartMonitor};
+use triad_models::heart::{Beat, HeartMonitor, SAMPLES_PER_SECOND};
 
 use crate::error::TrainingError;
+use crate::figure::{Axis, Figure, Mark, Role};
 use crate::logistic::{Logistic, Sample};
+use crate::watch::Watch;
 
 const BEAT_NEAR: u64 = 54;
 const VENTRICULAR_NEAR: u64 = 27;
@@ -31,8 +33,8 @@ struct Record {
     said: Vec<Beat>,
 }
 
-pub(crate) fn evaluate(folder: &Path) -> Result<Value, TrainingError> {
-    let records = read(folder)?;
+pub(crate) fn evaluate(folder: &Path, watch: &mut Watch<'_>) -> Result<Value, TrainingError> {
+    let records = read(folder, watch)?;
     let (mut beats, mut ventricular, mut paced) = (Counts::default(), Counts::default(), Counts::default());
     let mut each = Map::new();
     for record in &records {
@@ -64,7 +66,7 @@ pub(crate) fn evaluate(folder: &Path) -> Result<Value, TrainingError> {
     }))
 }
 
-fn read(folder: &Path) -> Result<Vec<Record>, TrainingError> {
+fn read(folder: &Path, watch: &mut Watch<'_>) -> Result<Vec<Record>, TrainingError> {
     let readme = fs::read_to_string(folder.join("README.md")).unwrap_or_default();
     let about_pacing: String =
         readme.split(['.', '\n']).filter(|sentence| sentence.contains("paced")).collect::<Vec<_>>().join(" ");
@@ -80,23 +82,74 @@ fn read(folder: &Path) -> Result<Vec<Record>, TrainingError> {
         return Err(TrainingError::content(folder, "no file ….i16"));
     }
     let mut records = Vec::new();
-    for path in files {
+    for (at, path) in files.iter().enumerate() {
+        watch.tell("record", at, files.len());
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let list = |kind: &str| places(&folder.join(format!("{name}_{kind}.csv")));
         let (beats, ventricular) = (list("beats")?, list("pvc")?);
-        let bytes = fs::read(&path).map_err(TrainingError::io(&path))?;
-        let (samples, rest) = bytes.as_chunks::<2>();
-        if !rest.is_empty() {
-            return Err(TrainingError::content(&path, "half a sample at the end"));
-        }
-        let mut monitor = HeartMonitor::default();
-        let mut said: Vec<Beat> =
-            samples.iter().filter_map(|&bytes| monitor.step(i16::from_le_bytes(bytes).into())).collect();
-        said.extend(monitor.finish());
+        let samples = samples(path)?;
+        let said = find(&samples);
+        watch.draw(|| strip(&name, &samples, &said, &ventricular));
         let words = || about_pacing.split(|c: char| !c.is_alphanumeric() && c != '_');
         records.push(Record { paced: words().any(|word| word == name), name, beats, ventricular, said });
     }
     Ok(records)
+}
+
+/// Little-endian 16 bit samples.
+pub(crate) fn samples(path: &Path) -> Result<Vec<i16>, TrainingError> {
+    let bytes = fs::read(path).map_err(TrainingError::io(path))?;
+    let (samples, rest) = bytes.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(TrainingError::content(path, "half a sample at the end"));
+    }
+    Ok(samples.iter().map(|&bytes| i16::from_le_bytes(bytes)).collect())
+}
+
+/// The beats in samples.
+pub(crate) fn find(samples: &[i16]) -> Vec<Beat> {
+    let mut monitor = HeartMonitor::default();
+    let mut said: Vec<Beat> = samples.iter().filter_map(|&sample| monitor.step(sample.into())).collect();
+    said.extend(monitor.finish());
+    said
+}
+
+/// Ten seconds: around the first ventricular beat after the first half minute, or the begin of the second half minute.
+fn strip(name: &str, samples: &[i16], said: &[Beat], ventricular: &[u64]) -> Figure {
+    let second = SAMPLES_PER_SECOND as u64;
+    let wanted = ventricular.iter().copied().find(|&at| at >= 30 * second).unwrap_or(35 * second);
+    let last = samples.len() as u64;
+    let from = wanted.saturating_sub(5 * second).min(last.saturating_sub(10 * second));
+    let to = (from + 10 * second).min(last);
+    let seconds = |at: u64| at as f64 / second as f64;
+    let title = format!("record {name}: beats told, and ventricular ones as labelled");
+    let points = (from..to).map(|at| (seconds(at), f64::from(samples[at as usize])));
+    let mut figure = Figure::new(format!("ecg-{name}"), title, Axis::Number("seconds".into()), "sample")
+        .line("lead", Role::Measured, points);
+    let inside = |at: &u64| (from..to).contains(at);
+    let near = VENTRICULAR_NEAR;
+    figure.spans = ventricular
+        .iter()
+        .filter(|at| inside(at))
+        .map(|&at| (seconds(at.saturating_sub(near).max(from)), seconds((at + near).min(to))))
+        .collect();
+    figure.span_name = "labelled ventricular".into();
+    let told = said.iter().map(|beat| beat.at).filter(inside);
+    figure.marks = told
+        .map(|at| Mark { at: (seconds(at), f64::from(samples[at as usize])), reason: String::new() })
+        .collect();
+    figure.mark_name = "beat".into();
+    figure
+}
+
+/// What tells ventricular beats, from all records but the paced ones.
+pub(crate) fn train(folder: &Path, watch: &mut Watch<'_>) -> Result<(Logistic, Value), TrainingError> {
+    let records = read(folder, watch)?;
+    let used = || records.iter().filter(|record| !record.paced);
+    let problem = || TrainingError::content(folder, "no beats that a regression can be fitted to");
+    let model = learn(used()).ok_or_else(problem)?;
+    let count: usize = used().map(|record| record.ventricular.len()).sum();
+    Ok((model, json!({ "records": used().count(), "ventricular_beats": count, "penalty": PENALTY })))
 }
 
 /// Sample numbers, ascending, one a line; a line that is no number is the header.

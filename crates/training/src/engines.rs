@@ -15,6 +15,7 @@ const SETTINGS: usize = 3;
 /// How far settings of one regime lie apart at most, in their units.
 const SAME_REGIME: [f64; SETTINGS] = [1.0, 0.02, 1.0];
 const MAX_REGIMES: usize = 16;
+const MAX_SENSORS: f64 = 200.0;
 /// Cycles that say what the engine was like when it was new.
 const FIRST_CYCLES: usize = 50;
 /// Rates of exponential means of the health index, and of sensors.
@@ -28,6 +29,8 @@ const PENALTY: f64 = 10.0;
 /// The rows of one engine.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
+    /// Its number in the file.
+    pub engine: f64,
     settings: Vec<[f64; SETTINGS]>,
     sensors: Vec<Vec<f64>>,
 }
@@ -35,6 +38,10 @@ pub(crate) struct Run {
 impl Run {
     pub fn len(&self) -> usize {
         self.sensors.len()
+    }
+
+    pub fn sensors(&self) -> usize {
+        self.sensors.first().map_or(0, Vec::len)
     }
 }
 
@@ -71,7 +78,7 @@ pub(crate) fn runs(path: &Path) -> Result<Vec<Run>, TrainingError> {
         }
         if engine != Some(row[0]) {
             engine = Some(row[0]);
-            runs.push(Run { settings: Vec::new(), sensors: Vec::new() });
+            runs.push(Run { engine: row[0], settings: Vec::new(), sensors: Vec::new() });
         }
         if let Some(run) = runs.last_mut() {
             run.settings.push([row[2], row[3], row[4]]);
@@ -142,6 +149,51 @@ impl Usual {
         (0..self.regimes.len()).min_by(|&a, &b| apart(&self.regimes[a]).total_cmp(&apart(&self.regimes[b])))
     }
 
+    /// Sensors of a row.
+    pub fn width(&self) -> usize {
+        self.regimes.first().map_or(0, |regime| regime.mean.len())
+    }
+
+    /// Sensors that move somewhere: those that are compared.
+    pub fn moving(&self) -> usize {
+        self.sensors.len()
+    }
+
+    pub fn regimes(&self) -> usize {
+        self.regimes.len()
+    }
+
+    /// All that comparing needs: sensors of a row; then settings, means and deviations of each regime.
+    pub fn numbers(&self) -> Vec<f64> {
+        let each = self.regimes.iter().flat_map(|regime| {
+            regime.settings.iter().chain(&regime.mean).chain(&regime.deviation).copied().collect::<Vec<f64>>()
+        });
+        std::iter::once(self.width() as f64).chain(each).collect()
+    }
+
+    /// The other way; `None` for numbers that no training wrote.
+    pub fn from_numbers(numbers: &[f64]) -> Option<Self> {
+        let (&sensors, rest) = numbers.split_first()?;
+        if sensors.fract() != 0.0 || !(1.0..=MAX_SENSORS).contains(&sensors) {
+            return None;
+        }
+        let sensors = sensors as usize;
+        let size = SETTINGS + 2 * sensors;
+        if rest.is_empty() || !rest.len().is_multiple_of(size) || rest.len() / size > MAX_REGIMES {
+            return None;
+        }
+        let regime = |numbers: &[f64]| {
+            let (mean, deviation) = numbers[SETTINGS..].split_at(sensors);
+            let settings = [numbers[0], numbers[1], numbers[2]];
+            Regime { settings, rows: 0.0, mean: mean.into(), deviation: deviation.into() }
+        };
+        let regimes: Vec<Regime> = rest.chunks_exact(size).map(regime).collect();
+        let moves = |&sensor: &usize| regimes.iter().any(|regime| regime.deviation[sensor] > 0.0);
+        let moving = (0..sensors).filter(moves).collect();
+        let sane = regimes.iter().all(|regime| regime.deviation.iter().all(|deviation| *deviation >= 0.0));
+        sane.then_some(Self { regimes, sensors: moving })
+    }
+
     /// The sensors of each cycle, in deviations from what is usual in its regime.
     pub fn compared(&self, run: &Run) -> Vec<Vec<f64>> {
         let compare = |(settings, row): (&[f64; SETTINGS], &Vec<f64>)| {
@@ -210,6 +262,11 @@ pub(crate) fn features(rows: &[Vec<f64>], health: &Ridge) -> Vec<Vec<f64>> {
     out
 }
 
+/// How many features [`features`] makes of so many sensors.
+pub(crate) fn width(sensors: usize) -> usize {
+    1 + sensors * (2 * RATES.len() + 1) + HEALTH_RATES.len() + TRENDS.len() + 5
+}
+
 /// Exponential means of sensors, and their plain means over the first cycles.
 struct Smooth {
     means: Vec<[f64; RATES.len()]>,
@@ -262,7 +319,7 @@ mod tests {
 
     fn run(rows: impl Iterator<Item = ([f64; 3], Vec<f64>)>) -> Run {
         let (settings, sensors) = rows.unzip();
-        Run { settings, sensors }
+        Run { engine: 1.0, settings, sensors }
     }
 
     #[test]
@@ -288,6 +345,7 @@ mod tests {
         let health = health_index(lives).unwrap();
         let whole = features(&rows, &health);
         assert_eq!(whole.len(), 80);
+        assert_eq!(whole[0].len(), super::width(2));
         for length in [1, 4, 33, 79] {
             assert_eq!(features(&rows[..length], &health), whole[..length]);
         }

@@ -23,6 +23,17 @@ pub enum TrainingError {
         /// What was expected and what was found, with the line where there is one.
         problem: String,
     },
+    /// Bytes that are no model that this program reads.
+    #[error("no model: {0}")]
+    Model(String),
+    /// Nothing to train.
+    #[error("suite {suite:?} trains nothing: {why}")]
+    NothingToTrain {
+        /// Its name.
+        suite: &'static str,
+        /// Where its models come from instead.
+        why: &'static str,
+    },
     /// No such suite.
     #[error("no suite {0:?}: {known} or \"all\" is expected", known = crate::Suite::names())]
     UnknownSuite(String),

@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 use triad_models::forecast::{LagRidge, WindowSums};
 
 use crate::error::TrainingError;
+use crate::figure::{Axis, Figure, Role};
 use crate::table::{Table, csv_files};
+use crate::watch::Watch;
 
 const MONTH: usize = 30 * 24;
 const HORIZONS: [usize; 4] = [96, 192, 336, 720];
@@ -19,16 +21,16 @@ const LOOKBACKS: [usize; 2] = [336, 512];
 const LEVELS: [usize; 4] = [1, 24, 168, 512];
 const PENALTIES: [f64; 3] = [1e-3, 1e-2, 1e-1];
 
-pub(crate) fn evaluate(folder: &Path) -> Result<Value, TrainingError> {
+pub(crate) fn evaluate(folder: &Path, watch: &mut Watch<'_>) -> Result<Value, TrainingError> {
     let mut out = Map::new();
     for path in csv_files(folder)? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        out.insert(name, file(&path)?);
+        out.insert(name, file(&path, watch)?);
     }
     Ok(Value::Object(out))
 }
 
-fn file(path: &Path) -> Result<Value, TrainingError> {
+fn file(path: &Path, watch: &mut Watch<'_>) -> Result<Value, TrainingError> {
     let table = Table::read(path)?;
     let date = table.expect_column("date")?;
     let (train, valid, test) = (12 * MONTH, 16 * MONTH, 20 * MONTH);
@@ -36,14 +38,19 @@ fn file(path: &Path) -> Result<Value, TrainingError> {
         let problem = format!("{} rows; {test} (20 months of hours) are expected", table.rows.len());
         return Err(TrainingError::content(path, problem));
     }
+    let names: Vec<&String> = (0..table.header.len())
+        .filter(|&column| column != date)
+        .map(|column| &table.header[column])
+        .collect();
     let columns: Vec<Vec<f64>> = (0..table.header.len())
         .filter(|&column| column != date)
         .map(|column| Ok(standardised(&table.expect_numbers(column)?, train)))
         .collect::<Result<_, TrainingError>>()?;
     let mut figures = Map::new();
-    for horizon in HORIZONS {
+    for (turn, horizon) in HORIZONS.into_iter().enumerate() {
         let mut tried: Vec<(f64, String, LagRidge)> = Vec::new();
-        for lookback in LOOKBACKS {
+        for (at, lookback) in LOOKBACKS.into_iter().enumerate() {
+            watch.tell("regression", turn * LOOKBACKS.len() + at, HORIZONS.len() * LOOKBACKS.len());
             let mut sums = WindowSums::new(lookback, horizon);
             for column in &columns {
                 sums.add(&column[..train], 1.0);
@@ -63,6 +70,9 @@ fn file(path: &Path) -> Result<Value, TrainingError> {
         tried.sort_by(|a, b| a.0.total_cmp(&b.0));
         let Some(best) = tried.first() else { continue };
         let (mse, mae) = errors(&columns, &best.2, valid, test, 1);
+        if let (Some(column), Some(&name), 96) = (columns.last(), names.last(), horizon) {
+            watch.draw(|| figure(column, name, &best.2, test - horizon, path));
+        }
         figures.insert(
             format!("horizon_{horizon}"),
             json!({
@@ -71,6 +81,19 @@ fn file(path: &Path) -> Result<Value, TrainingError> {
         );
     }
     Ok(Value::Object(figures))
+}
+
+/// The last window of the test part, one column of it.
+fn figure(values: &[f64], name: &str, model: &LagRidge, origin: usize, path: &Path) -> Figure {
+    let file = path.file_stem().unwrap_or_default().to_string_lossy();
+    let horizon = model.horizon();
+    let title = format!("{file}: {name}, the last {horizon} hours of the test part");
+    let hours = |from: usize, to: usize| (from..to).map(|at| (at as f64 - origin as f64, values[at]));
+    let said = model.forecast(&values[..origin]).unwrap_or_default();
+    let axis = Axis::Number("hours from the forecast on".into());
+    Figure::new(format!("ett-{file}-{name}"), title, axis, "standardised")
+        .line("measured", Role::Measured, hours(origin - 2 * horizon, origin + horizon))
+        .line("forecast", Role::Said, said.into_iter().enumerate().map(|(at, value)| (at as f64, value)))
 }
 
 fn standardised(values: &[f64], train: usize) -> Vec<f64> {

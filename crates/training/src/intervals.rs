@@ -31,16 +31,68 @@ impl Coverage {
     }
 }
 
+/// How large errors are expected to be: what is usual at this time of the day and so far ahead, and more of it where the
+/// latest errors were larger than usual.
+#[derive(Debug)]
+pub(crate) struct Unrest {
+    ahead: usize,
+    /// Mean error by time of the day and steps ahead.
+    usual: Vec<Option<f64>>,
+    now: f64,
+    learnt: usize,
+}
+
+impl Unrest {
+    const USUAL_RATE: f64 = 0.06;
+    /// Days before which nothing is known to be usual: one small error would make all others look huge.
+    const FIRST_DAYS: usize = 14;
+    const NOW_RATE: f64 = 0.02;
+    /// Share of the expected size that the latest errors decide.
+    const NOW_SHARE: f64 = 0.7;
+    /// Nothing counts as more than so many usual errors.
+    const MOST: f64 = 5.0;
+
+    pub fn new(slots: usize, ahead: usize) -> Self {
+        Self { ahead, usual: vec![None; slots * ahead], now: 1.0, learnt: 0 }
+    }
+
+    /// `None` for the first two weeks.
+    pub fn size(&self, slot: usize, ahead: usize) -> Option<f64> {
+        let usual = self.usual[slot * self.ahead + ahead]?;
+        if self.learnt < Self::FIRST_DAYS * (self.usual.len() / self.ahead) {
+            return None;
+        }
+        Some((usual * (1.0 - Self::NOW_SHARE + Self::NOW_SHARE * self.now)).max(1e-9))
+    }
+
+    /// How far all forecasts of one value were off, by steps ahead.
+    pub fn learn(&mut self, slot: usize, errors: &[Option<f64>]) {
+        let days = self.learnt / (self.usual.len() / self.ahead);
+        self.learnt += 1;
+        // A plain mean at first.
+        let rate = Self::USUAL_RATE.max(1.0 / (days + 1) as f64);
+        let usual = &mut self.usual[slot * self.ahead..(slot + 1) * self.ahead];
+        let (mut sum, mut count) = (0.0, 0.0);
+        for (usual, error) in usual.iter_mut().zip(errors) {
+            let Some(error) = error.map(f64::abs) else { continue };
+            if let Some(usual) = usual {
+                sum += (error / usual.max(1e-9)).min(Self::MOST);
+                count += 1.0;
+                *usual += rate * (error - *usual);
+            } else {
+                *usual = Some(error);
+            }
+        }
+        if count > 0.0 {
+            self.now += Self::NOW_RATE * (sum / count - self.now);
+        }
+    }
+}
+
 /// Months since the year 0, of a time in microseconds since the epoch (UTC).
 pub(crate) fn month(time_us: i64) -> i64 {
-    // Hinnant's civil-from-days.
-    let days = time_us.div_euclid(86_400_000_000) + 719_468;
-    let era = days.div_euclid(146_097);
-    let day = days.rem_euclid(146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let march = (5 * day_of_year + 2) / 153;
-    (era * 400 + year) * 12 + march + 2
+    let (year, month, _) = crate::time::civil_from_days(time_us.div_euclid(86_400_000_000));
+    year * 12 + month
 }
 
 #[cfg(test)]

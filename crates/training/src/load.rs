@@ -12,8 +12,10 @@ use serde_json::{Map, Value, json};
 use triad_models::forecast::{Conformal, Ridge, RidgeSums};
 
 use crate::error::TrainingError;
-use crate::intervals::{Coverage, month};
+use crate::figure::{Axis, Figure, Role};
+use crate::intervals::{Coverage, Unrest, month};
 use crate::table::{Table, csv_files};
+use crate::watch::Watch;
 
 const DAY: usize = 48;
 const WEEK: usize = 7 * DAY;
@@ -27,14 +29,15 @@ const PENALTY: f64 = 1.0;
 const REFIT: usize = 28 * DAY;
 /// Forecasts start so many rows before the test part, so that intervals know errors when it begins.
 const WARM_UP: usize = 56 * DAY;
-const INTERVAL_RATE: f64 = 0.05;
+const INTERVAL_RATE: f64 = 0.02;
 
-pub(crate) fn evaluate(folder: &Path) -> Result<Value, TrainingError> {
+pub(crate) fn evaluate(folder: &Path, watch: &mut Watch<'_>) -> Result<Value, TrainingError> {
     let mut out = Map::new();
     for path in csv_files(folder)? {
         let load = Load::read(&path)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        out.insert(name, load.figures());
+        let figures = load.figures(&name, watch);
+        out.insert(name, figures);
     }
     Ok(Value::Object(out))
 }
@@ -106,7 +109,24 @@ impl Load {
         out.extend(calendar);
     }
 
-    fn figures(&self) -> Value {
+    /// Demand of the last days, with what was said a day before: row, logarithm, half width.
+    fn figure(&self, name: &str, shown: &[(usize, f64, f64)]) -> Figure {
+        let back = |log: f64| libm::exp(log + self.centre);
+        let time = |row: usize| self.times[row] as f64;
+        let first = shown.first().map_or(0, |shown| shown.0);
+        let title = format!("{name}: the last days, each forecast a day ahead, and the 90 % interval");
+        let band = shown.iter().map(|&(row, log, half)| (time(row), back(log - half), back(log + half)));
+        Figure::new(format!("load-{name}"), title, Axis::Time, "demand")
+            .band("90 % interval", band)
+            .line(
+                "measured",
+                Role::Measured,
+                (first..self.demand.len()).map(|row| (time(row), self.demand[row])),
+            )
+            .line("forecast", Role::Said, shown.iter().map(|&(row, log, _)| (time(row), back(log))))
+    }
+
+    fn figures(&self, name: &str, watch: &mut Watch<'_>) -> Value {
         let rows = self.demand.len();
         let test = rows - rows / 5;
         let mut row = Vec::new();
@@ -116,12 +136,15 @@ impl Load {
         let mut models: Vec<Option<Ridge>> = vec![None; HORIZON];
         let mut errors: Vec<Conformal> = (0..HORIZON).map(|_| Conformal::new(0.9, INTERVAL_RATE)).collect();
         let start = test - WARM_UP;
-        let mut issued: Vec<Vec<f64>> = vec![Vec::new(); rows];
+        let mut unrest = Unrest::new(DAY, HORIZON);
+        let mut issued: Vec<Vec<(f64, Option<f64>)>> = vec![Vec::new(); rows];
         let mut learned = HISTORY;
         let mut score = [0.0; 3];
+        let mut shown = Vec::new();
         let (mut count, mut coverage) = (0.0, Coverage::default());
         for origin in start..rows {
             if (origin - start).is_multiple_of(REFIT) {
+                watch.tell("weeks", (origin - start) / WEEK, (rows - start) / WEEK);
                 // Every sample whose last target is known.
                 while learned + HORIZON <= origin {
                     for (ahead, sums) in sums.iter_mut().enumerate() {
@@ -134,23 +157,30 @@ impl Load {
                 models = sums.iter().map(|sums| sums.fit(PENALTY)).collect();
             }
             // What came true a moment ago, by every forecast of it.
+            let mut off = vec![None; HORIZON];
             for (ahead, errors) in errors.iter_mut().enumerate() {
                 let forecast = (origin - 1).checked_sub(ahead).and_then(|from| issued[from].get(ahead));
-                if let Some(forecast) = forecast {
-                    errors.learn(self.log[origin - 1] - forecast);
+                if let Some((forecast, size)) = forecast {
+                    let error = self.log[origin - 1] - forecast;
+                    off[ahead] = Some(error);
+                    if let Some(size) = size {
+                        errors.learn(error / size);
+                    }
                 }
             }
+            unrest.learn((origin - 1) % DAY, &off);
             let level = self.log[origin - DAY..origin].iter().sum::<f64>() / DAY as f64;
             let last = HORIZON.min(rows - origin);
-            let forecast: Vec<f64> = (0..last)
+            let forecast: Vec<(f64, Option<f64>)> = (0..last)
                 .map(|ahead| {
                     self.features(origin, ahead, &mut row);
                     let model = models[ahead].as_ref();
-                    level + model.map_or(0.0, |model| model.predict(&row)[0])
+                    let said = level + model.map_or(0.0, |model| model.predict(&row)[0]);
+                    (said, unrest.size((origin + ahead) % DAY, ahead))
                 })
                 .collect();
             if origin >= test && origin + HORIZON <= rows {
-                for (ahead, &log) in forecast.iter().enumerate() {
+                for (ahead, &(log, size)) in forecast.iter().enumerate() {
                     let target = origin + ahead;
                     let actual = self.demand[target];
                     let candidates =
@@ -159,7 +189,11 @@ impl Load {
                         *sum += (candidate - actual).abs() / actual;
                     }
                     count += 1.0;
-                    if let Some(half) = errors[ahead].half_width() {
+                    if let Some(half) = errors[ahead].half_width().zip(size).map(|(half, size)| half * size) {
+                        // The forecasts of every midnight of the last week or so.
+                        if origin + WEEK + HORIZON >= rows && (rows - origin).is_multiple_of(DAY) {
+                            shown.push((target, log, half));
+                        }
                         let inside = (self.log[target] - log).abs() <= half;
                         let wide = libm::exp(log + half + self.centre) - libm::exp(log - half + self.centre);
                         coverage.add(month(self.times[target]), inside, wide);
@@ -168,6 +202,7 @@ impl Load {
             }
             issued[origin] = forecast;
         }
+        watch.draw(|| self.figure(name, &shown));
         let [ours, yesterday, week] = score.map(|sum| (1e4 * sum / count).round() / 100.0);
         json!({
             "forecasts": count,

@@ -54,6 +54,29 @@ impl Logistic {
         each.map(|((value, mean), deviation)| (value - mean) / deviation).chain([CONSTANT]).collect()
     }
 
+    /// Features a sample has.
+    pub fn features(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// Means, deviations, then weights of the standardised features and of the constant 30.
+    pub fn numbers(&self) -> Vec<f64> {
+        [self.mean.as_slice(), &self.deviation, self.weights.weights()].concat()
+    }
+
+    /// The other way; `None` for numbers that no training wrote.
+    pub fn from_numbers(numbers: &[f64]) -> Option<Self> {
+        let width = numbers.len().checked_sub(1)? / 3;
+        if width == 0 || numbers.len() != 3 * width + 1 {
+            return None;
+        }
+        let (mean, rest) = numbers.split_at(width);
+        let (deviation, weights) = rest.split_at(width);
+        let weights = Ridge::of(width + 1, weights.to_vec())?;
+        let sane = deviation.iter().all(|deviation| *deviation > 0.0);
+        sane.then(|| Self { mean: mean.into(), deviation: deviation.into(), weights })
+    }
+
     /// In (0, 1).
     pub fn probability(&self, features: &[f64]) -> f64 {
         let linear = self.weights.predict(&self.standardised(features))[0];
@@ -81,6 +104,9 @@ mod tests {
         let mean = rows.iter().map(|(row, _)| model.probability(row)).sum::<f64>() / 1_000.0;
         let share = rows.iter().filter(|(_, is)| *is).count() as f64 / 1_000.0;
         assert!((mean - share).abs() < 0.01, "a regression with a constant is right on average");
+        let back = Logistic::from_numbers(&model.numbers()).unwrap();
+        assert_eq!(back.probability(&[4.0, 2.0]).to_bits(), model.probability(&[4.0, 2.0]).to_bits());
+        assert!(Logistic::from_numbers(&[0.0, 0.0, 1.0, 1.0]).is_none());
         assert!(Logistic::fit(&[], 1.0).is_none());
     }
 }

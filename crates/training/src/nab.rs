@@ -13,6 +13,7 @@ use crate::error::TrainingError;
 use crate::nab_scorer::{Judged, PROFILES, score};
 use crate::score::{range_of, score as judge};
 use crate::table::{Table, csv_files};
+use crate::watch::Watch;
 
 /// The threshold that the detector's own alarms use.
 const FIXED: f64 = 0.5;
@@ -27,7 +28,7 @@ struct File {
     alarms: usize,
 }
 
-pub(crate) fn evaluate(folder: &Path) -> Result<Value, TrainingError> {
+pub(crate) fn evaluate(folder: &Path, watch: &mut Watch<'_>) -> Result<Value, TrainingError> {
     let labels = folder.join("labels/combined_windows.json");
     let text = fs::read_to_string(&labels).map_err(TrainingError::io(&labels))?;
     let windows: Windows =
@@ -35,12 +36,14 @@ pub(crate) fn evaluate(folder: &Path) -> Result<Value, TrainingError> {
     let data = folder.join("data");
     let (mut causal, mut ranged) = (Vec::new(), Vec::new());
     let (mut readings, mut ns) = (0, 0.0);
-    for path in csv_files(&data)? {
-        let name = path.strip_prefix(&data).unwrap_or(&path).to_string_lossy().replace('\\', "/");
-        let table = Table::read(&path)?;
+    let paths = csv_files(&data)?;
+    for (at, path) in paths.iter().enumerate() {
+        let name = path.strip_prefix(&data).unwrap_or(path).to_string_lossy().replace('\\', "/");
+        watch.tell("file", at, paths.len());
+        let table = Table::read(path)?;
         let times = table.times(table.expect_column("timestamp")?)?;
         let values = table.numbers(table.expect_column("value")?)?;
-        let spans = spans(&times, windows.get(&name).map_or(&[], Vec::as_slice), &path)?;
+        let spans = spans(&times, windows.get(&name).map_or(&[], Vec::as_slice), path)?;
         let category = name.split('/').next().unwrap_or_default().to_owned();
         let weeks =
             times.last().zip(times.first()).map_or(0.0, |(b, a)| b.saturating_sub(*a) as f64 / WEEK_US);
@@ -49,6 +52,13 @@ pub(crate) fn evaluate(folder: &Path) -> Result<Value, TrainingError> {
             if range.is_none() {
                 readings += times.len();
                 ns += scored.spent.as_nanos() as f64;
+                watch.draw(|| {
+                    let title = format!("{name}: value, alarms of the default detector, labelled windows");
+                    let mut figure = scored.figure(format!("nab-{name}"), title, "value", &times, &values);
+                    figure.spans = spans.iter().map(|&(a, b)| (times[a] as f64, times[b] as f64)).collect();
+                    figure.span_name = "labelled".into();
+                    figure
+                });
             }
             let alarms = scored.alarms.len();
             let judged = Judged::new(scored.scores, &spans);

@@ -12,8 +12,10 @@ use serde_json::{Map, Value, json};
 use triad_models::forecast::{Conformal, Experts, RidgeSums};
 
 use crate::error::TrainingError;
+use crate::figure::{Axis, Figure, Role};
 use crate::intervals::{Coverage, month};
 use crate::table::{Table, csv_files};
+use crate::watch::Watch;
 
 const DAY: usize = 24;
 const UNSCORED_DAYS: usize = 364;
@@ -29,17 +31,19 @@ const SCALES: f64 = 5.0;
 const INTERVAL_RATE: f64 = 0.05;
 const EXPERT_FADE: f64 = 0.97;
 
-pub(crate) fn evaluate(folder: &Path) -> Result<Value, TrainingError> {
+pub(crate) fn evaluate(folder: &Path, watch: &mut Watch<'_>) -> Result<Value, TrainingError> {
     let mut out = Map::new();
-    for path in csv_files(folder)? {
-        let table = Table::read(&path)?;
+    let paths = csv_files(folder)?;
+    for (at, path) in paths.iter().enumerate() {
+        watch.tell("file", at, paths.len());
+        let table = Table::read(path)?;
         let times = table.times(0)?;
         let price_column = table.expect_column("Real price")?;
         let prices = table.expect_numbers(price_column)?;
         let days = prices.len() / DAY;
         if days <= UNSCORED_DAYS {
             let problem = format!("{days} days; more than {UNSCORED_DAYS} are expected");
-            return Err(TrainingError::content(&path, problem));
+            return Err(TrainingError::content(path, problem));
         }
         let own = forecast(&prices, days);
         let scored = UNSCORED_DAYS * DAY..days * DAY;
@@ -65,6 +69,18 @@ pub(crate) fn evaluate(folder: &Path) -> Result<Value, TrainingError> {
             }
         }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        watch.draw(|| {
+            let title = format!("{name}: the last two weeks, told the day before, and the 90 % interval");
+            let last = || (days - 14) * DAY..days * DAY;
+            let band = last().filter_map(|at| {
+                let (time, said) = (times[at] as f64, own.forecast[at]);
+                own.half[at].map(|half| (time, said - half, said + half))
+            });
+            Figure::new(format!("epf_prices-{name}"), title, Axis::Time, "price")
+                .band("90 % interval", band)
+                .line("measured", Role::Measured, last().map(|at| (times[at] as f64, prices[at])))
+                .line("forecast", Role::Said, last().map(|at| (times[at] as f64, own.forecast[at])))
+        });
         let best = published.values().filter_map(Value::as_f64).min_by(f64::total_cmp);
         out.insert(
             name,

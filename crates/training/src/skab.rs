@@ -13,13 +13,16 @@ use triad_models::group::{GroupJudgement, GroupSpec, GroupState};
 
 use crate::draws::Draws;
 use crate::error::TrainingError;
+use crate::figure::{Axis, Figure, Mark, Role};
 use crate::table::{Table, csv_files};
+use crate::watch::Watch;
 
 const LEARNING: usize = 400;
 const DRAWN_STARTS: u64 = 10;
 const NEAR_US: i64 = 60_000_000;
 
 struct Record {
+    name: String,
     spec: GroupSpec,
     times: Vec<i64>,
     rows: Vec<Vec<Option<f64>>>,
@@ -27,7 +30,7 @@ struct Record {
     change: Vec<bool>,
 }
 
-pub(crate) fn evaluate(folder: &Path) -> Result<Value, TrainingError> {
+pub(crate) fn evaluate(folder: &Path, watch: &mut Watch<'_>) -> Result<Value, TrainingError> {
     let mut records = Vec::new();
     for path in csv_files(folder)? {
         records.extend(read(&path)?);
@@ -37,8 +40,10 @@ pub(crate) fn evaluate(folder: &Path) -> Result<Value, TrainingError> {
     }
     let (mut whole, mut all) = (Counts::default(), Counts::default());
     let (mut found, mut said, mut changes) = (0, 0, 0);
-    for record in &records {
+    for (at, record) in records.iter().enumerate() {
+        watch.tell("file", at, records.len());
         let judged = judge(record, LEARNING);
+        watch.draw(|| figure(record, &judged));
         whole.add(&judged, record);
         for (at, _) in &judged {
             all.count(true, record.anomaly[*at]);
@@ -98,7 +103,9 @@ fn read(path: &Path) -> Result<Option<Record>, TrainingError> {
         Ok(table.expect_numbers(column)?.into_iter().map(|flag| flag > 0.5).collect())
     };
     let (anomaly, change) = (flags(anomaly)?, flags(change)?);
-    Ok(Some(Record { spec, times: table.times(time)?, rows, anomaly, change }))
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    let name = format!("{folder}-{}", path.file_stem().unwrap_or_default().to_string_lossy());
+    Ok(Some(Record { name, spec, times: table.times(time)?, rows, anomaly, change }))
 }
 
 /// The judgement of each row from `start` on; what lies between the rows that teach and these is not shown.
@@ -115,6 +122,33 @@ fn judge(record: &Record, start: usize) -> Vec<(usize, GroupJudgement)> {
         }
     }
     out
+}
+
+/// The distance of each row, against the threshold and the labels.
+fn figure(record: &Record, judged: &[(usize, GroupJudgement)]) -> Figure {
+    let name = &record.name;
+    let title = format!("{name}: score of all streams together, change points told, labelled anomalies");
+    let time = |at: usize| record.times[at] as f64;
+    let ends = [judged.first(), judged.last()].into_iter().flatten().map(|&(at, _)| (time(at), 0.5));
+    let mut figure = Figure::new(format!("skab-{name}"), title, Axis::Time, "score")
+        .line("score", Role::Said, judged.iter().map(|(at, said)| (time(*at), said.score)))
+        .line("anomaly from here on", Role::Reference, ends);
+    figure.spans = labelled(&record.anomaly, LEARNING).map(|(a, b)| (time(a), time(b))).collect();
+    figure.span_name = "labelled anomaly".into();
+    let changes = judged.iter().filter(|(_, said)| said.change);
+    figure.marks =
+        changes.map(|(at, said)| Mark { at: (time(*at), said.score), reason: String::new() }).collect();
+    figure.mark_name = "change point".into();
+    figure
+}
+
+/// First and last row of every run of labelled rows from `from` on.
+fn labelled(flags: &[bool], from: usize) -> impl Iterator<Item = (usize, usize)> {
+    let starts = move |at: &usize| flags[*at] && (*at == from || !flags[*at - 1]);
+    (from..flags.len()).filter(starts).map(move |start| {
+        let length = flags[start..].iter().take_while(|flag| **flag).count();
+        (start, start + length - 1)
+    })
 }
 
 /// How many true changes have a said one near them, each said one used once, in the order of time.

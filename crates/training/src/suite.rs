@@ -1,10 +1,13 @@
 //! The suites by name.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde_json::{Value, json};
+use triad_models::Assurance;
 
 use crate::error::TrainingError;
+use crate::watch::Watch;
 
 /// A public benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +61,22 @@ impl Suite {
         }
     }
 
+    /// What is judged: a kind of model of [`crate::KINDS`].
+    pub fn model(self) -> &'static str {
+        match self {
+            Self::Nab => "anomaly",
+            Self::Ett | Self::Prices | Self::M4 | Self::Load => "forecast",
+            Self::Ai4i | Self::Cmapss => "trees",
+            Self::Skab => "group",
+            Self::Ecg => "heart",
+        }
+    }
+
+    /// The class that verdicts of that kind of model have.
+    pub fn class(self) -> Assurance {
+        crate::catalogue::kind(self.model()).map_or(Assurance::Attested, |kind| kind.class)
+    }
+
     pub(crate) fn names() -> String {
         Self::ALL.iter().map(|suite| format!("{:?}", suite.name())).collect::<Vec<_>>().join(", ")
     }
@@ -70,20 +89,31 @@ impl Suite {
     }
 }
 
+/// A suite's own folder: `data`, or the one in it under its name.
+pub(crate) fn folder(suite: Suite, data: &Path) -> PathBuf {
+    let within = data.join(suite.name());
+    if within.is_dir() { within } else { data.into() }
+}
+
 /// Runs a suite over `data`: its own folder, or one that holds it under its name.
-pub fn evaluate(suite: Suite, data: &Path) -> Result<Value, TrainingError> {
-    let within: PathBuf = data.join(suite.name());
-    let folder = if within.is_dir() { within } else { data.into() };
+pub fn evaluate(suite: Suite, data: &Path, watch: &mut Watch<'_>) -> Result<Value, TrainingError> {
+    let folder = folder(suite, data);
+    let started = Instant::now();
+    watch.tell("reading", 0, 1);
     let figures = match suite {
-        Suite::Nab => crate::nab::evaluate(&folder)?,
-        Suite::Prices => crate::prices::evaluate(&folder)?,
-        Suite::M4 => crate::m4::evaluate(&folder)?,
-        Suite::Load => crate::load::evaluate(&folder)?,
-        Suite::Ai4i => crate::ai4i::evaluate(&folder)?,
-        Suite::Cmapss => crate::cmapss::evaluate(&folder)?,
-        Suite::Skab => crate::skab::evaluate(&folder)?,
-        Suite::Ecg => crate::ecg::evaluate(&folder)?,
-        Suite::Ett => crate::ett::evaluate(&folder)?,
+        Suite::Nab => crate::nab::evaluate(&folder, watch)?,
+        Suite::Prices => crate::prices::evaluate(&folder, watch)?,
+        Suite::M4 => crate::m4::evaluate(&folder, watch)?,
+        Suite::Load => crate::load::evaluate(&folder, watch)?,
+        Suite::Ai4i => crate::ai4i::evaluate(&folder, watch)?,
+        Suite::Cmapss => crate::cmapss::evaluate(&folder, watch)?,
+        Suite::Skab => crate::skab::evaluate(&folder, watch)?,
+        Suite::Ecg => crate::ecg::evaluate(&folder, watch)?,
+        Suite::Ett => crate::ett::evaluate(&folder, watch)?,
     };
-    Ok(json!({ "suite": suite.name(), "figures": figures }))
+    let seconds = (started.elapsed().as_secs_f64() * 10.0).round() / 10.0;
+    let (model, class) = (suite.model(), suite.class().to_string());
+    Ok(
+        json!({ "suite": suite.name(), "model": model, "class": class, "seconds": seconds, "figures": figures }),
+    )
 }

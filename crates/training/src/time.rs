@@ -50,9 +50,42 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
 }
 
+/// Hinnant's civil-from-days: year, month, day.
+pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day = days.rem_euclid(146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let march = (5 * day_of_year + 2) / 153;
+    let month = if march < 10 { march + 3 } else { march - 9 };
+    (era * 400 + year + i64::from(month <= 2), month, day_of_year - (153 * march + 2) / 5 + 1)
+}
+
+/// `YYYY-MM-DD HH:MM` of microseconds since the epoch, UTC.
+pub(crate) fn date_and_time(time_us: i64) -> String {
+    let minutes = time_us.div_euclid(60_000_000);
+    let (year, month, day) = civil_from_days(minutes.div_euclid(1_440));
+    let (hour, minute) = (minutes.rem_euclid(1_440) / 60, minutes.rem_euclid(60));
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::microseconds;
+    use super::{date_and_time, microseconds};
+
+    #[test]
+    fn dates_come_back() {
+        for text in [
+            "1969-12-31 23:59",
+            "1970-01-01 00:00",
+            "2000-02-29 12:30",
+            "2100-03-01 00:01",
+            "2024-12-31 06:00",
+        ] {
+            assert_eq!(microseconds(text).map(date_and_time).as_deref(), Some(text));
+        }
+    }
 
     #[test]
     fn times_are_read_as_tables_write_them() {

@@ -55,7 +55,7 @@ enum Command {
     Device(commands::device::Args),
     /// Bind models to streams.
     Model(commands::model::Args),
-    /// Score a file with the default detector, and run public benchmarks.
+    /// List, train, take over and show models, score files, run public benchmarks.
     #[command(subcommand)]
     Models(commands::models::Command),
     /// Replay a CSV file as a signed device.

@@ -78,7 +78,18 @@ impl WindowSums {
     /// The regression over the windows so far. `level`: how many of the last readings make a window's level; `penalty`:
     /// of squared weights, as a part of the mean squared lag. `None` where nothing can be fitted.
     pub fn fit(&self, level: usize, penalty: f64) -> Option<LagRidge> {
-        if self.windows == 0 {
+        self.fit_from(level, penalty, None)
+    }
+
+    /// The same with the penalty on how far the weights are from those of `prior`, which has the same shape: one series'
+    /// own regression that keeps to what many series have in common where it knows too little.
+    pub fn fit_toward(&self, level: usize, penalty: f64, prior: &LagRidge) -> Option<LagRidge> {
+        self.fit_from(level, penalty, Some(prior))
+    }
+
+    fn fit_from(&self, level: usize, penalty: f64, prior: Option<&LagRidge>) -> Option<LagRidge> {
+        let same = |prior: &LagRidge| (prior.lookback, prior.horizon) == (self.lookback, self.horizon);
+        if self.windows == 0 || !prior.is_none_or(same) {
             return None;
         }
         let (n, m, width) = (self.lookback, self.horizon, self.lookback + self.horizon);
@@ -92,6 +103,13 @@ impl WindowSums {
         let added = mean * penalty.max(1e-9);
         for row in 0..n {
             a[row * n + row] += added.max(f64::MIN_POSITIVE);
+        }
+        if let Some(prior) = prior {
+            for (ahead, weights) in prior.weights.chunks_exact(n).enumerate() {
+                for (lag, weight) in weights.iter().enumerate() {
+                    b[lag * m + ahead] += added * weight;
+                }
+            }
         }
         solve(a, n, &mut b, m)?;
         // Weights of one step ahead side by side, so that a forecast reads memory in order.
@@ -160,5 +178,25 @@ mod tests {
             assert!((found - expected).abs() < 0.01, "{found} {expected}");
         }
         assert!(WindowSums::new(4, 4).fit(1, 0.1).is_none());
+    }
+
+    #[test]
+    fn a_strong_penalty_keeps_to_the_prior_and_a_weak_one_leaves_it() {
+        let of = |period: i32| {
+            let series: Vec<f64> = (0..300).map(|at| f64::from(at % period)).collect();
+            let mut sums = WindowSums::new(24, 12);
+            sums.add(&series, 1.0);
+            sums
+        };
+        let (own, prior) = (of(8), of(12).fit(24, 1e-6).unwrap());
+        let apart = |a: &LagRidge, b: &LagRidge| {
+            a.weights.iter().zip(&b.weights).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+        };
+        assert!(apart(&own.fit_toward(24, 1e9, &prior).unwrap(), &prior) < 1e-6);
+        let history: Vec<f64> = (0..24).map(|at| f64::from(at % 8)).collect();
+        let said = own.fit_toward(24, 1e-6, &prior).unwrap().forecast(&history).unwrap();
+        assert!((said[3] - 3.0).abs() < 0.01, "{said:?}");
+        let other = WindowSums::new(23, 12).fit_toward(1, 1.0, &prior);
+        assert!(other.is_none(), "another shape");
     }
 }

@@ -63,6 +63,18 @@ pub struct Ridge {
 }
 
 impl Ridge {
+    /// From weights that were kept: those of the first target, then those of the next. `None` where they are not
+    /// finite or no whole number of targets.
+    pub fn of(features: usize, weights: Vec<f64>) -> Option<Self> {
+        let whole = features > 0 && !weights.is_empty() && weights.len().is_multiple_of(features);
+        (whole && weights.iter().all(|weight| weight.is_finite())).then_some(Self { features, weights })
+    }
+
+    /// What [`Ridge::of`] takes.
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
     /// One value a target.
     pub fn predict(&self, features: &[f64]) -> Vec<f64> {
         self.weights.chunks_exact(self.features).map(|weights| dot(weights, features)).collect()

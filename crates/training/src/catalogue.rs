@@ -1,0 +1,170 @@
+//! The kinds of models there are: what they take, what they cost, and on whose word their verdicts rest.
+
+use triad_models::Assurance;
+
+/// One parameter of a kind.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameter {
+    /// Its key.
+    pub name: &'static str,
+    /// What is accepted.
+    pub accepts: &'static str,
+    /// What holds where it is left out; `None` where it must be given.
+    pub default: Option<&'static str>,
+}
+
+/// A kind of model.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// Its name.
+    pub name: &'static str,
+    /// What it tells.
+    pub tells: &'static str,
+    /// `Consensus` where validators run it again; `Attested` where it is run off the chain and somebody has to sign for
+    /// it, although the evaluator gives the same bits on every machine.
+    pub class: Assurance,
+    /// How it comes to a stream or to a file.
+    pub used_by: &'static str,
+    /// Empty where a file holds everything.
+    pub parameters: &'static [Parameter],
+    /// Nanoseconds a reading (a row, a sample) with the state at hand, least and most; docs/models.md says how measured.
+    pub ns_a_reading: Option<(u32, u32)>,
+    /// The largest state of a stream.
+    pub state_bytes: Option<usize>,
+}
+
+const fn must(name: &'static str, accepts: &'static str) -> Parameter {
+    Parameter { name, accepts, default: None }
+}
+
+const fn may(name: &'static str, accepts: &'static str, default: &'static str) -> Parameter {
+    Parameter { name, accepts, default: Some(default) }
+}
+
+/// Every kind.
+pub const KINDS: &[Kind] = &[
+    Kind {
+        name: "range",
+        tells: "limits, time outside them, mean kinetic temperature",
+        class: Assurance::Consensus,
+        used_by: "triad model bind",
+        parameters: &[
+            may("low", "number", "none; low, high or mkt_limit is required"),
+            may("high", "number", "none; low, high or mkt_limit is required"),
+            may("allowed_low", "number at or below low", "none"),
+            may("allowed_high", "number at or above high", "none"),
+            may("max_outside_ms", "0 to 3155760000000", "none"),
+            may("max_outside_total_ms", "0 to 3155760000000", "none"),
+            may("unit", "Cel, Far or K", "none; required with mkt_limit"),
+            may("mkt_limit", "temperature in unit", "none"),
+            may("mkt_window_ms", "3600000 to 86400000000", "2592000000"),
+        ],
+        ns_a_reading: Some((25, 80)),
+        state_bytes: Some(2_300),
+    },
+    Kind {
+        name: "silence",
+        tells: "no reading for longer than expected",
+        class: Assurance::Consensus,
+        used_by: "triad model bind",
+        parameters: &[
+            must("interval_ms", "1 to 3155760000000"),
+            may("grace_ms", "0 to 3155760000000", "interval_ms / 2"),
+        ],
+        ns_a_reading: Some((20, 95)),
+        state_bytes: Some(20),
+    },
+    Kind {
+        name: "anomaly",
+        tells: "a value or a course that the stream has not shown before",
+        class: Assurance::Consensus,
+        used_by: "triad model bind, triad models score",
+        parameters: &[
+            may("low", "number; with high the sensor's range", "none"),
+            may("high", "number above low", "none"),
+        ],
+        ns_a_reading: Some((80, 220)),
+        state_bytes: Some(611),
+    },
+    Kind {
+        name: "group",
+        tells: "anomalies and change points of 1 to 12 streams together",
+        class: Assurance::Attested,
+        used_by: "triad models eval --suite skab",
+        parameters: &[must("columns", "1 to 12"), must("rows that teach", "100 to 480")],
+        ns_a_reading: Some((100, 110)),
+        state_bytes: Some(4_096),
+    },
+    Kind {
+        name: "heart",
+        tells: "heart beats in one lead, 360 samples a second; with a file of ventricular beats those",
+        class: Assurance::Attested,
+        used_by: "triad models eval|train --suite ecg_mitbih, triad models score --model",
+        parameters: &[],
+        ns_a_reading: Some((90, 90)),
+        state_bytes: Some(18_432),
+    },
+    Kind {
+        name: "forecast",
+        tells: "the next values with intervals: regressions refitted as data arrive",
+        class: Assurance::Attested,
+        used_by: "triad models eval --suite ett|m4_hourly|load_vic|epf_prices",
+        parameters: &[],
+        ns_a_reading: None,
+        state_bytes: None,
+    },
+    Kind {
+        name: "trees",
+        tells: "a sum of decision trees over a row of features, from a file (ours, XGBoost's or LightGBM's)",
+        class: Assurance::Attested,
+        used_by: "triad models import|score|show",
+        parameters: &[],
+        ns_a_reading: None,
+        state_bytes: Some(0),
+    },
+    Kind {
+        name: "life",
+        tells: "the cycles that an engine has left, from a trained file",
+        class: Assurance::Attested,
+        used_by: "triad models train --suite cmapss, triad models score --model",
+        parameters: &[],
+        ns_a_reading: None,
+        state_bytes: None,
+    },
+    Kind {
+        name: "failures",
+        tells: "whether a machine fails and by which mode, from a trained file",
+        class: Assurance::Attested,
+        used_by: "triad models train --suite ai4i2020, triad models score --model",
+        parameters: &[],
+        ns_a_reading: None,
+        state_bytes: None,
+    },
+];
+
+/// The kind of that name.
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use triad_models::{Assurance, Spec, SpecError};
+
+    use super::KINDS;
+
+    #[test]
+    fn what_is_listed_is_what_the_models_know() {
+        for kind in KINDS {
+            let known = !matches!(Spec::decode(kind.name, &[]), Err(SpecError::UnknownKind(_)));
+            assert_eq!(known, kind.class == Assurance::Consensus, "{}", kind.name);
+            for parameter in kind.parameters.iter().filter(|_| known) {
+                // A map of this key alone; whatever is wrong with its value, the key is known.
+                let key = parameter.name.as_bytes();
+                let bytes = [&[0xa1, 0x60 + key.len() as u8], key, &[0x01]].concat();
+                let said = Spec::decode(kind.name, &bytes);
+                assert!(!matches!(said, Err(SpecError::UnknownKey(_) | SpecError::NotAMap(_))), "{said:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! A trained model: its file, what is in it, and what it says of a user's rows.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use triad_models::trees::{Node, Trees};
+
+use crate::ecg::{find, samples};
+use crate::engines::runs;
+use crate::error::TrainingError;
+use crate::failures::{FailureModel, MODES, features};
+use crate::figure::{Axis, Figure, Line, Role};
+use crate::import::Link;
+use crate::life::LifeModel;
+use crate::logistic::Logistic;
+use crate::model_file::{MAX_MODEL_BYTES, ModelFile};
+use crate::table::Table;
+use crate::watch::Watch;
+
+/// Engines, or rows, that a picture of predictions shows.
+const SHOWN_ENGINES: usize = 8;
+
+/// A model from a file, checked.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    kind: Inner,
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug, Clone)]
+enum Inner {
+    Trees(Trees),
+    Life(Box<LifeModel>),
+    Failures(FailureModel),
+    Ventricular(Logistic),
+}
+
+/// How to read rows for an ensemble of trees.
+#[derive(Debug, Clone, Default)]
+pub struct PredictOptions {
+    /// Columns of the features in their order; default: every column, where their number fits.
+    pub columns: Vec<String>,
+    /// What the sum goes through.
+    pub link: Option<Link>,
+}
+
+/// What a model says of a table, a file of engines, or a lead.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicted {
+    /// Names of the columns.
+    pub header: Vec<&'static str>,
+    /// One a row, engine's cycle or beat; empty where nothing can be said, since a value is missing.
+    pub rows: Vec<Vec<Option<f64>>>,
+}
+
+/// SHA-256 of a model's bytes, in hex: the name of its content.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+impl Trained {
+    /// Reads a file of a trained model (`TMDL`) or of one ensemble (`TGBT`).
+    pub fn read(path: &Path) -> Result<Self, TrainingError> {
+        let size = std::fs::metadata(path).map_err(TrainingError::io(path))?.len();
+        if size > MAX_MODEL_BYTES as u64 {
+            return Err(TrainingError::content(
+                path,
+                format!("{size} bytes; at most {MAX_MODEL_BYTES} are read"),
+            ));
+        }
+        let bytes = std::fs::read(path).map_err(TrainingError::io(path))?;
+        Self::decode(&bytes).map_err(|error| TrainingError::content(path, error.to_string()))
+    }
+
+    /// The same from bytes that may be hostile.
+    pub fn decode(bytes: &[u8]) -> Result<Self, TrainingError> {
+        let kind = if ModelFile::is_one(bytes) {
+            let file = ModelFile::decode(bytes)?;
+            match file.kind.as_str() {
+                "life" => Inner::Life(Box::new(LifeModel::decode(&file)?)),
+                "failures" => Inner::Failures(FailureModel::decode(&file)?),
+                "ventricular" => {
+                    let numbers = file.numbers("weights")?;
+                    let model = Logistic::from_numbers(&numbers)
+                        .filter(|model| model.features() == triad_models::heart::BEAT_FEATURES);
+                    Inner::Ventricular(
+                        model.ok_or_else(|| TrainingError::Model("impossible weights".into()))?,
+                    )
+                }
+                other => {
+                    let known = "\"life\", \"failures\" or \"ventricular\" is expected";
+                    return Err(TrainingError::Model(format!("kind {other:?}; {known}")));
+                }
+            }
+        } else {
+            Inner::Trees(Trees::decode(bytes).map_err(|error| TrainingError::Model(error.to_string()))?)
+        };
+        Ok(Self { kind, bytes: bytes.into() })
+    }
+
+    fn new(kind: Inner, bytes: Vec<u8>) -> Self {
+        Self { kind, bytes }
+    }
+
+    pub(crate) fn life(model: LifeModel) -> Self {
+        let bytes = model.encode().encode();
+        Self::new(Inner::Life(Box::new(model)), bytes)
+    }
+
+    pub(crate) fn failures(model: FailureModel) -> Self {
+        let bytes = model.encode().encode();
+        Self::new(Inner::Failures(model), bytes)
+    }
+
+    pub(crate) fn ventricular(model: Logistic) -> Self {
+        let bytes = ModelFile::new("ventricular").with_numbers("weights", model.numbers()).encode();
+        Self::new(Inner::Ventricular(model), bytes)
+    }
+
+    /// A bare ensemble.
+    pub fn trees(trees: Trees) -> Self {
+        let bytes = trees.encode();
+        Self::new(Inner::Trees(trees), bytes)
+    }
+
+    /// The bytes of its file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Name of its kind in [`crate::KINDS`].
+    pub fn kind(&self) -> &'static str {
+        match self.kind {
+            Inner::Trees(_) => "trees",
+            Inner::Life(_) => "life",
+            Inner::Failures(_) => "failures",
+            Inner::Ventricular(_) => "heart",
+        }
+    }
+
+    /// Its ensembles by name.
+    pub fn ensembles(&self) -> Vec<(&'static str, &Trees)> {
+        match &self.kind {
+            Inner::Trees(trees) => vec![("trees", trees)],
+            Inner::Life(model) => vec![("trees", &model.trees)],
+            Inner::Failures(model) => MODES.into_iter().zip(&model.modes).collect(),
+            Inner::Ventricular(_) => Vec::new(),
+        }
+    }
+
+    /// Format, size, hash, class, and what is in it.
+    pub fn describe(&self) -> Value {
+        let kind = crate::kind(self.kind());
+        let format = match self.kind {
+            Inner::Trees(_) => "TGBT version 1",
+            _ => "TMDL version 1",
+        };
+        let ensembles: Vec<Value> =
+            self.ensembles().into_iter().map(|(name, trees)| shape(name, trees)).collect();
+        let mut out = json!({
+            "kind": self.kind(),
+            "format": format,
+            "bytes": self.bytes.len(),
+            "sha256": sha256(&self.bytes),
+            "class": kind.map(|kind| kind.class.to_string()),
+            "deterministic": true,
+            "ensembles": ensembles,
+        });
+        match &self.kind {
+            Inner::Life(model) => {
+                out["sensors"] = json!(model.sensors());
+                out["regimes"] = json!(model.regimes());
+            }
+            Inner::Failures(model) => out["thresholds"] = json!(model.thresholds),
+            Inner::Ventricular(model) => out["weights"] = json!(model.numbers()),
+            Inner::Trees(_) => {}
+        }
+        out
+    }
+
+    /// What it says of a file of its kind: a table for trees and failures, rows of engines as C-MAPSS writes them for
+    /// lives, 16 bit samples for ventricular beats.
+    pub fn predict(
+        &self,
+        path: &Path,
+        options: &PredictOptions,
+        watch: &mut Watch<'_>,
+    ) -> Result<Predicted, TrainingError> {
+        watch.tell("scoring", 0, 1);
+        match &self.kind {
+            Inner::Trees(trees) => of_table(trees, path, options, watch),
+            Inner::Life(model) => lives(model, path, watch),
+            Inner::Failures(model) => {
+                let table = Table::read(path)?;
+                let said = features(&table)?.into_iter().map(|row| {
+                    let (odds, told) = model.say(&row);
+                    odds.into_iter().chain([f64::from(u8::from(told))]).map(Some).collect()
+                });
+                Ok(Predicted {
+                    header: vec!["TWF", "HDF", "PWF", "OSF", "failure", "told"],
+                    rows: said.collect(),
+                })
+            }
+            Inner::Ventricular(model) => {
+                let said = find(&samples(path)?).into_iter().map(|beat| {
+                    vec![Some(beat.at as f64), beat.features.map(|features| model.probability(&features))]
+                });
+                Ok(Predicted { header: vec!["sample", "ventricular"], rows: said.collect() })
+            }
+        }
+    }
+}
+
+fn shape(name: &str, trees: &Trees) -> Value {
+    let nodes: usize = trees.trees().map(<[Node]>::len).sum();
+    let mut used: Vec<u16> = trees
+        .trees()
+        .flatten()
+        .filter_map(|node| match node {
+            Node::Split { feature, .. } => Some(*feature),
+            Node::Leaf(_) => None,
+        })
+        .collect();
+    used.sort_unstable();
+    used.dedup();
+    json!({
+        "name": name, "features": trees.features(), "features_used": used.len(), "trees": trees.trees().count(),
+        "nodes": nodes, "depth": trees.depth(), "base": trees.base(), "bytes": trees.encode().len(),
+    })
+}
+
+fn of_table(
+    trees: &Trees,
+    path: &Path,
+    options: &PredictOptions,
+    watch: &mut Watch<'_>,
+) -> Result<Predicted, TrainingError> {
+    let table = Table::read(path)?;
+    let columns: Vec<usize> = if options.columns.is_empty() {
+        (0..table.header.len()).collect()
+    } else {
+        options.columns.iter().map(|name| table.expect_column(name)).collect::<Result<_, _>>()?
+    };
+    if columns.len() != trees.features() {
+        let (found, expected) = (columns.len(), trees.features());
+        let problem =
+            format!("{found} columns for a model of {expected} features; name those in their order");
+        return Err(TrainingError::content(path, problem));
+    }
+    let columns: Vec<Vec<Option<f64>>> =
+        columns.iter().map(|&column| table.numbers(column)).collect::<Result<_, _>>()?;
+    let link = options.link.unwrap_or(Link::Identity);
+    let said: Vec<Option<f64>> = (0..table.rows.len())
+        .map(|row| {
+            let row: Option<Vec<f64>> = columns.iter().map(|column| column[row]).collect();
+            trees.predict(&row?).map(|sum| link.of(sum))
+        })
+        .collect();
+    watch.draw(|| {
+        let file = path.file_stem().unwrap_or_default().to_string_lossy();
+        let points = said.iter().enumerate().map(|(row, said)| (row as f64, *said)).collect();
+        let mut figure =
+            Figure::new(format!("score-{file}"), file.clone(), Axis::Number("row".into()), "prediction");
+        figure.lines.push(Line { name: "told".into(), role: Role::Said, points });
+        figure
+    });
+    Ok(Predicted { header: vec!["prediction"], rows: said.into_iter().map(|said| vec![said]).collect() })
+}
+
+fn lives(model: &LifeModel, path: &Path, watch: &mut Watch<'_>) -> Result<Predicted, TrainingError> {
+    let runs = runs(path)?;
+    if let Some(width) = runs.iter().map(crate::engines::Run::sensors).find(|width| *width != model.sensors())
+    {
+        let problem = format!("{width} sensors a row; the model was trained on {}", model.sensors());
+        return Err(TrainingError::content(path, problem));
+    }
+    let mut rows = Vec::new();
+    let mut courses = Vec::new();
+    for (at, run) in runs.iter().enumerate() {
+        watch.tell("engine", at, runs.len());
+        let said = model.say(run);
+        let engine = run.engine;
+        rows.extend(
+            said.iter()
+                .enumerate()
+                .map(|(cycle, &left)| vec![Some(engine), Some((cycle + 1) as f64), Some(left)]),
+        );
+        courses.push(said);
+    }
+    watch.draw(|| {
+        let file = path.file_stem().unwrap_or_default().to_string_lossy();
+        let shown = SHOWN_ENGINES.min(courses.len());
+        let title = format!("{file}: cycles left as told after each cycle, the first {shown} engines");
+        let mut figure =
+            Figure::new(format!("score-{file}"), title, Axis::Number("cycles".into()), "cycles left");
+        let mut from = 0.0;
+        for course in courses.iter().take(shown) {
+            let points = course.iter().enumerate().map(|(at, &said)| (from + at as f64, said));
+            figure = figure.line("told", Role::Said, points);
+            from += course.len() as f64 + 20.0;
+        }
+        figure
+    });
+    Ok(Predicted { header: vec!["engine", "cycle", "cycles_left"], rows })
+}

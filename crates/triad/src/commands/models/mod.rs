@@ -1,0 +1,40 @@
+//! `triad models`: what happens to models off the chain. Binding one to a stream is `triad model`.
+
+mod catalogue;
+mod eval;
+mod exchange;
+mod score;
+mod train;
+mod watch;
+
+use super::Done;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// The kinds of models: what they tell and take, what they cost, on whose word their verdicts rest.
+    List(catalogue::ListArgs),
+    /// What a kind of model or a model's file is.
+    Show(catalogue::ShowArgs),
+    /// Score a file: by the default detector (a CSV file, anomalies from 0.5), or by a trained model.
+    Score(score::Args),
+    /// Train the model of a suite on all that is labelled there.
+    Train(train::Args),
+    /// Take over an ensemble of trees that XGBoost (JSON) or LightGBM (text) trained.
+    Import(exchange::ImportArgs),
+    /// Write a trained model's ensemble of trees alone: compact (TGBT) or as JSON.
+    Export(exchange::ExportArgs),
+    /// Run public benchmarks over a folder of their layout.
+    Eval(eval::Args),
+}
+
+pub fn run(command: Command) -> Done {
+    match command {
+        Command::List(args) => catalogue::list(&args),
+        Command::Show(args) => catalogue::show(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Import(args) => exchange::import_file(&args),
+        Command::Export(args) => exchange::export(&args),
+        Command::Eval(args) => eval::run(&args),
+    }
+}
