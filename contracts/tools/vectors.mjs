@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 // Makes test/vectors/: registration.json, for each algorithm a key and its proofs for registering and for rotating, by
 // Node's own cryptography; log.json, verdicts with their proofs, from the definitions of RFC 9162 sections 2.1.1 and
-// 2.1.3. Keys are derived from fixed words, so only the ECDSA signatures change when it runs again.
+// 2.1.3; validators.json, validators with their proofs, approved changes and votes (validators.mjs). Keys are derived from fixed words, so only the ECDSA signatures change when it runs again.
 import { createRequire } from "node:module";
 import { createHash, createPrivateKey, createPublicKey, sign, createECDH } from "node:crypto";
 import { writeFileSync } from "node:fs";
+import { validatorVectors } from "./validators.mjs";
 
 const require = createRequire(import.meta.url);
 const { keccak256 } = require("js-sha3");
@@ -139,3 +140,4 @@ for (const [i, block] of blocks.entries()) {
   }
 }
 write("log.json", { stream: hex(stream), proofs });
+write("validators.json", validatorVectors(chainId));

@@ -107,6 +107,63 @@ sol! {
         function collected() external view returns (uint256);
     }
 
+    /// The validators and how they change.
+    #[derive(Debug, PartialEq, Eq)]
+    interface IValidatorSet {
+        struct Validator {
+            bytes32 consensusKey;
+            address checkpointAddress;
+            address feeRecipient;
+            string name;
+            string network;
+        }
+
+        struct Approval {
+            bytes32 consensusKey;
+            bytes signature;
+        }
+
+        struct Rule {
+            string name;
+            uint64 height;
+        }
+
+        struct Vote {
+            uint64 parentView;
+            bytes32 digest;
+            bytes signature;
+        }
+
+        event ValidatorAdded(uint64 indexed nonce, bytes32 indexed consensusKey, address checkpointAddress, address feeRecipient, string name, string network);
+        event ValidatorRemoved(uint64 indexed nonce, bytes32 indexed consensusKey);
+        event EpochEnds(uint64 indexed epoch, uint64 lastBlock);
+        event RuleScheduled(uint64 indexed nonce, string rule, uint64 height);
+        event ValidatorFault(bytes32 indexed consensusKey, uint64 epoch, uint64 view_, uint8 kind);
+
+        function initialize(Validator[] validators_, bytes32 genesisHash_) external;
+
+        function add(Validator v, bytes consensusProof, bytes checkpointProof, Approval[] approvals) external;
+        function remove(bytes32 consensusKey, Approval[] approvals) external;
+        function replace(bytes32 consensusKey, Validator v, bytes consensusProof, bytes checkpointProof, Approval[] approvals) external;
+        function scheduleRule(string rule, uint64 height, Approval[] approvals) external;
+        function submitFault(bytes32 consensusKey, uint8 kind, uint64 epoch_, uint64 view_, Vote first, Vote second) external;
+
+        function addChallenge(Validator v) external view returns (bytes32);
+        function removeChallenge(bytes32 consensusKey) external view returns (bytes32);
+        function replaceChallenge(bytes32 consensusKey, Validator v) external view returns (bytes32);
+        function ruleChallenge(string rule, uint64 height) external view returns (bytes32);
+
+        function validators() external view returns (Validator[]);
+        function nextValidators() external view returns (Validator[]);
+        function epoch() external view returns (uint64);
+        function lastBlock() external view returns (uint64);
+        function nonce() external view returns (uint64);
+        function quorum() external view returns (uint256);
+        function rules() external view returns (Rule[]);
+        function faults(bytes32 consensusKey) external view returns (uint64);
+        function genesisHash() external view returns (bytes32);
+    }
+
     /// What an automation calls.
     #[derive(Debug, PartialEq, Eq)]
     interface ITriadTarget {
@@ -120,9 +177,17 @@ const ARTIFACTS: [(Address, &str); 3] = [
     (AUTOMATIONS, include_str!("../../../contracts/artifacts/Automations.json")),
 ];
 
+const VALIDATOR_SET_ARTIFACT: &str = include_str!("../../../contracts/artifacts/ValidatorSet.json");
+
 /// The system contracts of a new chain: where they stand and their deployed code.
 pub fn system_contracts() -> Vec<(Address, Bytes)> {
     ARTIFACTS.iter().map(|(address, artifact)| (*address, deployed_code(artifact))).collect()
+}
+
+/// The deployed code of the contract at [`crate::VALIDATOR_SET`]. It is not among [`system_contracts`]: chains without it
+/// keep the state root of their genesis.
+pub fn validator_set_code() -> Bytes {
+    deployed_code(VALIDATOR_SET_ARTIFACT)
 }
 
 /// The code in an artifact. It is embedded in the program, and a test reads it, so it cannot be malformed.

@@ -23,6 +23,8 @@ pub const DEVICE_REGISTRY: Address = address!("0x0000000000000000000000000000000
 pub const MODEL_REGISTRY: Address = address!("0x0000000000000000000000000000000000020002");
 /// The registry of automations.
 pub const AUTOMATIONS: Address = address!("0x0000000000000000000000000000000000020003");
+/// The validators and how they change.
+pub const VALIDATOR_SET: Address = address!("0x0000000000000000000000000000000000020004");
 /// The gas that a system call may use. It counts toward no block limit.
 pub const SYSTEM_CALL_GAS: u64 = 30_000_000;
 

@@ -33,7 +33,7 @@ mod trie;
 mod tx;
 
 pub use app::{AppView, EmptyApp, LatestReading, LatestVerdict, LogAt};
-pub use bindings::system_contracts;
+pub use bindings::{system_contracts, validator_set_code};
 pub use call::{
     AccessListOutcome, CALL_GAS_CAP, CallError, CallOutcome, CallRequest, CallStatus, Trial, call,
     create_access_list, estimate_gas,
@@ -41,7 +41,7 @@ pub use call::{
 pub use db::Stop;
 pub use env::{
     AUTOMATIONS, BlockContext, DEVICE_REGISTRY, FIRING_CALLER, Fork, MODEL_REGISTRY, SYSTEM_CALL_GAS,
-    SYSTEM_CALLER,
+    SYSTEM_CALLER, VALIDATOR_SET,
 };
 pub use executor::{EvmBlock, Executor, FiringOutcome, SystemCall, SystemOutcome, TxError, TxOutcome};
 pub use fixed::{to_e9, to_e9_i128};

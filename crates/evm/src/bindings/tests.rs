@@ -1,8 +1,9 @@
 mod automations;
 mod devices;
+mod validators;
 
 use super::*;
-use crate::env::SYSTEM_CALLER;
+use crate::env::{SYSTEM_CALLER, VALIDATOR_SET};
 use crate::testing::{BASE_FEE, TestChain, Wallet};
 use crate::{FIRING_CALLER, Firing, GenesisAccount};
 use alloy_primitives::{B256, FixedBytes, I256, U256, keccak256};
@@ -24,7 +25,9 @@ fn types(parameters: &Value) -> String {
 }
 
 fn artifact(address: Address) -> Value {
-    let (_, text) = ARTIFACTS.iter().find(|(at, _)| *at == address).unwrap();
+    let mut all = ARTIFACTS.to_vec();
+    all.push((VALIDATOR_SET, VALIDATOR_SET_ARTIFACT));
+    let (_, text) = all.into_iter().find(|(at, _)| *at == address).unwrap();
     serde_json::from_str(text).unwrap()
 }
 
@@ -61,6 +64,7 @@ fn declared_functions_are_in_the_contracts() {
     all::<IDeviceRegistry::IDeviceRegistryCalls>(DEVICE_REGISTRY);
     all::<IModelRegistry::IModelRegistryCalls>(MODEL_REGISTRY);
     all::<IAutomations::IAutomationsCalls>(AUTOMATIONS);
+    all::<IValidatorSet::IValidatorSetCalls>(VALIDATOR_SET);
 }
 
 #[test]
@@ -69,7 +73,7 @@ fn every_event_is_declared_as_the_contracts_emit_it() {
     fn event<E: SolEvent>(indexed: &[bool]) -> (B256, Vec<bool>) {
         (E::SIGNATURE_HASH, indexed.to_vec())
     }
-    use {IAutomations as A, IDeviceRegistry as D, IModelRegistry as M};
+    use {IAutomations as A, IDeviceRegistry as D, IModelRegistry as M, IValidatorSet as V};
     let (y, n) = (true, false);
     assert_eq!(
         events(DEVICE_REGISTRY),
@@ -100,6 +104,16 @@ fn every_event_is_declared_as_the_contracts_emit_it() {
             event::<A::Closing>(&[y]),
             event::<A::Swept>(&[y, n]),
             event::<A::Withdrawn>(&[y, n]),
+        ])
+    );
+    assert_eq!(
+        events(VALIDATOR_SET),
+        BTreeSet::from([
+            event::<V::ValidatorAdded>(&[y, y, n, n, n, n]),
+            event::<V::ValidatorRemoved>(&[y, y]),
+            event::<V::EpochEnds>(&[y, n]),
+            event::<V::RuleScheduled>(&[y, n, n]),
+            event::<V::ValidatorFault>(&[y, n, n, n]),
         ])
     );
 }
