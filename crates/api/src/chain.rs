@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use triad_chain::CheckpointSignature;
+use triad_chain::{ChainMember, CheckpointSignature, Reign};
 use triad_log::Checkpoint;
 
 use crate::params::{Path, Query};
@@ -98,7 +98,7 @@ pub(crate) async fn status(State(api): State<Api>, query: Query) -> Result<Respo
             "name": spec.genesis.name,
             "chain_id": spec.genesis.chain_id,
             "genesis_hash": hex0x(spec.hash),
-            "validators": spec.genesis.validators.len(),
+            "validators": reader.reigns().last().map_or(0, |reign| reign.validators.len()),
             "height": tip.height,
             "digest": hex0x(digest),
             "time": rfc3339_ms(tip.time_ms),
@@ -107,6 +107,45 @@ pub(crate) async fn status(State(api): State<Api>, query: Query) -> Result<Respo
             "log_root": hex0x(tip.log_root),
             "waiting": {"statements": statements, "transactions": transactions},
             "disk_bytes": reader.disk_bytes()?,
+        }))
+    });
+    Ok(Json(body.await?).into_response())
+}
+
+fn member(m: &ChainMember) -> Value {
+    json!({
+        "name": m.name,
+        "consensus_key": hex0x(m.consensus_key),
+        "checkpoint_address": m.checkpoint_address,
+        "fee_recipient": m.fee_recipient,
+        "network": if m.network.is_empty() { Value::Null } else { json!(m.network) },
+    })
+}
+
+/// `GET /v1/validators`
+pub(crate) async fn validators(State(api): State<Api>, query: Query) -> Result<Response, Problem> {
+    query.only(&[])?;
+    let body = api.read(|reader| {
+        let reigns = reader.reigns();
+        let members = |all: &[ChainMember]| all.iter().map(member).collect::<Vec<_>>();
+        let epoch = |(n, reign): (usize, &Reign)| {
+            json!({
+                "epoch": n,
+                "first_block": reign.first,
+                "last_block": reign.last,
+                "validators": members(&reign.validators),
+            })
+        };
+        let rule = |(name, height): &(String, u64)| json!({"rule": name, "height": height});
+        let current = reigns.last();
+        Ok(json!({
+            "can_change": reader.spec().has_validator_set(),
+            "epoch": reigns.len() - 1,
+            "last_block": current.and_then(|reign| reign.last),
+            "validators": current.map(|reign| members(&reign.validators)),
+            "next": current.map(|reign| members(&reign.next)),
+            "epochs": reigns.iter().enumerate().map(epoch).collect::<Vec<_>>(),
+            "rules": reader.scheduled_rules()?.iter().map(rule).collect::<Vec<_>>(),
         }))
     });
     Ok(Json(body.await?).into_response())

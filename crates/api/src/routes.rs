@@ -38,6 +38,7 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/v1/checkpoints/{height}", "The checkpoint of a block"),
     ("GET", "/v1/genesis", "The genesis file, which receipts are verified against"),
     ("GET", "/v1/status", "Where the node stands"),
+    ("GET", "/v1/validators", "Who decides blocks, in every epoch and in the next, and the rules to come"),
     ("GET", "/v1/network", "The other nodes: who is in reach, how far they are, what they voted"),
     ("GET", "/v1/network/evidence", "Proofs that validators voted twice"),
     ("GET", "/v1/network/evidence/{id}", "One of them as a file, which is checked offline"),
@@ -67,6 +68,7 @@ pub(crate) fn router(api: &Api) -> Router {
         .route("/v1/checkpoints/{height}", get(chain::at))
         .route("/v1/genesis", get(chain::genesis))
         .route("/v1/status", get(chain::status))
+        .route("/v1/validators", get(chain::validators))
         .route("/v1/network", get(chain::network))
         .route("/v1/network/evidence", get(evidence::list))
         .route("/v1/network/evidence/{id}", get(evidence::get))

@@ -38,7 +38,6 @@ pub fn run(
     mut progress: impl FnMut(&Audit),
 ) -> Result<Audit, AuditError> {
     let namespace = spec.namespace();
-    let validators = spec.anchor.validators.clone();
     let stored = Store::open(dir, &spec.hash)?;
     let replay = Ledger::open_with(scratch, spec, 1, false)?;
     let tip = stored.tip()?.unwrap_or(0);
@@ -68,7 +67,15 @@ pub fn run(
             if certificate.digest != block.digest {
                 return Err(differs("its certificate is for another block"));
             }
-            certificate.verify(&namespace, &validators).map_err(|e| differs(&e.to_string()))?;
+            if certificate.epoch != block.checkpoint.epoch {
+                return Err(differs("its certificate is of another epoch"));
+            }
+            let reigns = replay.reigns();
+            let reign = usize::try_from(block.checkpoint.epoch).ok().and_then(|epoch| reigns.get(epoch));
+            let set = reign
+                .and_then(|reign| reign.set().ok())
+                .ok_or_else(|| differs("its epoch is not the chain's"))?;
+            certificate.verify(&namespace, set.consensus()).map_err(|e| differs(&e.to_string()))?;
             audit.certificates += 1;
         }
         audit.height = height;

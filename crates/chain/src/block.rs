@@ -21,7 +21,7 @@ pub const MAX_BLOCK_BYTES: usize = 20 << 20;
 /// What a block holds, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Body {
-    /// The proposer's index among the validators; tips go to its genesis address.
+    /// The proposer's index among the validators of the block's epoch; tips go to its fee recipient.
     pub proposer: u32,
     /// Stored statements (COSE_Sign1).
     pub statements: Vec<Bytes>,
@@ -85,6 +85,8 @@ pub struct BlockHeader {
     pub digest: [u8; 32],
     pub parent: [u8; 32],
     pub height: u64,
+    /// Which validators decide it.
+    pub epoch: u64,
 }
 
 /// Splits a block and checks that its parts belong together, without decoding the body's items.
@@ -94,6 +96,7 @@ pub fn header_of(bytes: &[u8]) -> Result<BlockHeader, BlockError> {
         digest: checkpoint.digest(),
         parent: checkpoint.parent_digest,
         height: checkpoint.height.0,
+        epoch: checkpoint.epoch,
     })
 }
 

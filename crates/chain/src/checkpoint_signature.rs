@@ -25,6 +25,7 @@ use alloy_sol_types::{Eip712Domain, SolStruct, sol};
 use quick_cache::sync::Cache;
 
 use crate::genesis::ChainSpec;
+use crate::state::records::Reign;
 use crate::wallet::Wallet;
 
 /// Signatures kept, since one checkpoint is asked for many times.
@@ -65,33 +66,32 @@ pub struct CheckpointSignature {
 #[derive(Debug)]
 pub struct CheckpointSigner {
     wallet: Wallet,
-    validator: u32,
     genesis_hash: [u8; 32],
     chain_id: u64,
     made: Cache<[u8; 32], Signature>,
 }
 
 impl CheckpointSigner {
-    /// None where genesis has no validator with this address.
-    pub fn new(spec: &ChainSpec, wallet: Wallet) -> Option<CheckpointSigner> {
-        let index = spec.checkpoint_addresses().iter().position(|address| *address == wallet.address())?;
-        Some(CheckpointSigner {
+    pub fn new(spec: &ChainSpec, wallet: Wallet) -> CheckpointSigner {
+        CheckpointSigner {
             wallet,
-            validator: u32::try_from(index).ok()?,
             genesis_hash: spec.hash,
             chain_id: spec.genesis.chain_id,
             made: Cache::new(KEPT),
-        })
+        }
     }
 
-    /// The digest must be of a final checkpoint of epoch 0, the only one there is yet.
-    pub(crate) fn sign(&self, digest: &[u8; 32]) -> CheckpointSignature {
+    /// The digest must be of a final checkpoint, `reign` its epoch. None where the key is no validator's in that.
+    pub(crate) fn sign(&self, digest: &[u8; 32], reign: &Reign) -> Option<CheckpointSignature> {
+        let address = self.wallet.address();
+        let index = reign.validators.iter().position(|m| m.checkpoint_address == address)?;
+        let validator = u32::try_from(index).ok()?;
         let signature = self.made.get(digest).unwrap_or_else(|| {
             let message = checkpoint_message(&self.genesis_hash, self.chain_id, digest);
             let signature = self.wallet.sign_hash(&message);
             self.made.insert(*digest, signature);
             signature
         });
-        CheckpointSignature { validator: self.validator, address: self.wallet.address(), signature }
+        Some(CheckpointSignature { validator, address, signature })
     }
 }

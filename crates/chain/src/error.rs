@@ -17,6 +17,10 @@ pub enum GenesisError {
     ZeroBaseFee,
     #[error("rule `{0}` is unknown to this program; a newer one is needed")]
     UnknownRule(String),
+    #[error("{0} validators are too many for a chain with rule `validator-set`: at most {1}")]
+    TooManyValidators(usize, usize),
+    #[error("validator `{0}`: a name has 1 to {1} bytes")]
+    ValidatorName(String, usize),
     #[error("limits: {0}")]
     Limit(&'static str),
     #[error("validator `{0}`: {1} does not prove possession of its key")]
@@ -68,6 +72,11 @@ pub enum ChainError {
     InUse(String),
     #[error("{}", state_error(.0))]
     State(#[from] triad_evm::StateError),
+    #[error(
+        "from block {height} on the validators follow rule `{name}`, which this program does not know: install a release that does, \
+         and start the node again. Nothing is lost"
+    )]
+    UnknownRule { name: String, height: u64 },
     #[error("block {height}: {why}")]
     Block { height: u64, why: BlockError },
     #[error("genesis: {0}")]

@@ -13,6 +13,14 @@ use crate::error::GenesisError;
 
 /// The only genesis version there is.
 pub const GENESIS_VERSION: u32 = 1;
+/// The rules that this program knows, by name.
+pub(crate) const KNOWN_RULES: &[&str] = &["v1", VALIDATOR_SET_RULE];
+/// Chains with this rule have the `ValidatorSet` contract, by which validators change themselves and schedule rules.
+pub const VALIDATOR_SET_RULE: &str = "validator-set";
+/// The most validators that the contract holds.
+const MAX_CHANGING_VALIDATORS: usize = 100;
+/// The longest name of a validator that it takes.
+const MAX_NAME_BYTES: usize = 64;
 /// Model ids below this one name genesis defaults; the `ModelRegistry` gives out ids from here up.
 pub const FIRST_REGISTRY_MODEL: u64 = 1000;
 
@@ -235,8 +243,17 @@ impl ChainSpec {
         if genesis.fees.base_fee == 0 {
             return Err(GenesisError::ZeroBaseFee);
         }
-        if let Some(rule) = genesis.rules.iter().find(|r| r.name != "v1" || r.height != 0) {
+        let unknown = |r: &&Rule| r.height != 0 || !KNOWN_RULES.contains(&r.name.as_str());
+        if let Some(rule) = genesis.rules.iter().find(unknown) {
             return Err(GenesisError::UnknownRule(rule.name.clone()));
+        }
+        let changing = genesis.rules.iter().any(|r| r.name == VALIDATOR_SET_RULE);
+        if changing && genesis.validators.len() > MAX_CHANGING_VALIDATORS {
+            return Err(GenesisError::TooManyValidators(genesis.validators.len(), MAX_CHANGING_VALIDATORS));
+        }
+        let named = |v: &&Validator| !(1..=MAX_NAME_BYTES).contains(&v.name.len());
+        if let Some(validator) = genesis.validators.iter().find(named).filter(|_| changing) {
+            return Err(GenesisError::ValidatorName(validator.name.clone(), MAX_NAME_BYTES));
         }
         check_limits(&genesis.limits)?;
         for validator in &genesis.validators {
@@ -298,7 +315,12 @@ impl ChainSpec {
         rows.into_iter().map(|(_, address)| address).collect()
     }
 
-    /// Where the tips of blocks proposed by the validator at `index` (see [`ChainSpec::sorted_keys`]) go.
+    /// Whether its validators change themselves by a contract.
+    pub fn has_validator_set(&self) -> bool {
+        self.genesis.rules.iter().any(|r| r.name == VALIDATOR_SET_RULE)
+    }
+
+    /// Where the tips of blocks proposed by the validator at `index` (see [`ChainSpec::sorted_keys`]) of genesis go.
     pub fn fee_recipient(&self, index: u32) -> Option<Address> {
         let key = *self.sorted_keys().get(index as usize)?;
         let found = self.genesis.validators.iter().find(|v| v.consensus_key.as_ref() == key)?;

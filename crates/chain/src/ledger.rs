@@ -23,13 +23,16 @@ use crate::admission::Verified;
 use crate::block::Block;
 use crate::error::{BlockError, ChainError, Refusal};
 use crate::events::Committed;
-use crate::execute::{ExecError, Executed, Input, Mode, Parent, Rejected, Rules, check, execute};
-use crate::genesis::ChainSpec;
+use crate::execute::{
+    ExecError, Executed, Input, Mode, Parent, Rejected, Rules, check, epoch_after, execute, reign,
+};
+use crate::genesis::{ChainSpec, KNOWN_RULES};
 use crate::mempool::Mempool;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::serve::Uncertified;
 use crate::state::View;
+use crate::state::records::{Reign, Scheduled};
 use crate::store::Store;
 use crate::store::blocks::{EthBlock, RecentBlocks};
 use crate::store::index::Pending;
@@ -74,6 +77,8 @@ pub(crate) struct Inner {
     pub uncertified: Uncertified,
     /// What is accepted here goes to other nodes through this.
     pub outbox: Outbox,
+    /// All epochs up to the next block's.
+    reigns: RwLock<Arc<Vec<Reign>>>,
     genesis: Block,
     sync: bool,
 }
@@ -134,6 +139,7 @@ impl Ledger {
             Some(height) => crate::restore::restore(&store, &rules, &pending, height)?,
         };
         store.keep_history(history, tip.checkpoint.height.0)?;
+        let reigns = reigns(&store, &rules.spec, &tip.checkpoint)?;
         let (watchers, _) = broadcast::channel(WATCH_BUFFER);
         let pool = Mempool::new(&rules.spec.genesis);
         let inner = Inner {
@@ -150,6 +156,7 @@ impl Ledger {
             metrics: Metrics::default(),
             uncertified: Uncertified::default(),
             outbox: Outbox::default(),
+            reigns: RwLock::new(reigns),
             genesis,
             sync,
         };
@@ -172,6 +179,11 @@ impl Ledger {
     /// Height of the last committed block.
     pub fn height(&self) -> u64 {
         self.0.tip.read().checkpoint.height.0
+    }
+
+    /// All epochs up to the one of the next block, oldest first.
+    pub fn reigns(&self) -> Arc<Vec<Reign>> {
+        self.0.reigns.read().clone()
     }
 
     /// Notified when there may be something to put into a block.
@@ -423,6 +435,12 @@ impl Ledger {
             // At once, so that nobody finds a block known on which nothing can be built.
             keep_descendants(&mut inner.layers.lock(), &tip);
         }
+        if !executed.tables.reigns.is_empty() {
+            *inner.reigns.write() = reigns(&inner.store, &inner.rules.spec, &executed.block.checkpoint)?;
+        }
+        if let Some(Some(scheduled)) = executed.tables.scheduled.get(&0) {
+            warn_of_rules(scheduled);
+        }
         inner.metrics.committed(&executed, started.elapsed());
         settled.answer();
         // Nobody watching is fine.
@@ -450,6 +468,24 @@ impl Ledger {
                 None => tokio::time::sleep(Duration::from_millis(200)).await,
             }
         }
+    }
+}
+
+/// The committed state's epochs.
+fn reigns(store: &Store, spec: &ChainSpec, tip: &Checkpoint) -> Result<Arc<Vec<Reign>>, ChainError> {
+    let view = View { state: store.state.clone(), layers: Vec::new() };
+    let all = (0..=epoch_after(tip)).map(|epoch| reign(&view, spec, epoch));
+    all.collect::<Result<Vec<_>, _>>().map(Arc::new)
+}
+
+/// Tells the operator in time that another release is needed.
+fn warn_of_rules(scheduled: &Scheduled) {
+    for (name, height) in scheduled.0.iter().filter(|(name, _)| !KNOWN_RULES.contains(&name.as_str())) {
+        tracing::warn!(rule = name, height, "an unknown rule is scheduled");
+        eprintln!(
+            "triad: from block {height} on the validators follow rule `{name}`, which this program does not know. Install a \
+             release that does before that block; this one stops there"
+        );
     }
 }
 

@@ -10,6 +10,7 @@ mod admission;
 mod apart;
 pub mod audit;
 mod block;
+mod change;
 mod checkpoint_signature;
 pub mod contracts;
 mod error;
@@ -39,6 +40,7 @@ mod wallet;
 
 pub use admission::{MAX_AHEAD_MS, Verified};
 pub use block::{Block, BlockHeader, Body, MAX_BLOCK_BYTES, header_of};
+pub use change::{Approval, Candidate, Change};
 pub use checkpoint_signature::{CheckpointSignature, CheckpointSigner, checkpoint_message};
 pub use error::{BlockError, ChainError, GenesisError, Refusal, RefusalClass};
 pub use events::Committed;
@@ -46,7 +48,7 @@ pub use execute::SYSTEM_CONTRACTS;
 pub use gate::Gate;
 pub use genesis::{
     BaseFeeTo, ChainSpec, DefaultModel, FIRST_REGISTRY_MODEL, Fees, FundedAccount, GENESIS_VERSION, Genesis,
-    Limits, Rule, Validator,
+    Limits, Rule, VALIDATOR_SET_RULE, Validator,
 };
 pub use ledger::{HISTORY, Judgement, Ledger, MAX_CLOCK_AHEAD_MS, clock_ms};
 pub use mempool::{Accepted, Answer, Waiter};
@@ -57,7 +59,8 @@ pub use read::{
 };
 pub use serve::FinalBlock;
 pub use state::records::{
-    Binding, Device, Latest, LatestReading, LatestVerdict, Registration, Status, Stream,
+    Binding, Device, Latest, LatestReading, LatestVerdict, Member as ChainMember, Registration, Reign,
+    Status, Stream,
 };
 pub use store::blocks::{EthBlock, LogBlock};
 pub use submit::Submitter;

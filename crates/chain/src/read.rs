@@ -8,7 +8,8 @@ use triad_evm::{
     StateError, StateView, Stop, Trial,
 };
 use triad_log::{
-    Certificate, Checkpoint, Height, LeafIndex, Receipt, ReceiptParts, Verdict, VerdictLeaf, verdict_tree,
+    Certificate, Checkpoint, HandOver, Height, LeafIndex, Receipt, ReceiptParts, Verdict, VerdictLeaf,
+    verdict_tree,
 };
 use triad_models::Spec;
 use triad_statement::{DeviceId, Sequence, Statement, StreamId};
@@ -151,7 +152,12 @@ impl Reader {
             return Ok(Vec::new());
         };
         let stored = self.ledger.0.store.checkpoint(height)?;
-        Ok(stored.map(|stored| signer.sign(&stored.checkpoint.digest())).into_iter().collect())
+        let reigns = self.reigns();
+        let signature = stored.and_then(|stored| {
+            let reign = reigns.get(usize::try_from(stored.checkpoint.epoch).ok()?)?;
+            signer.sign(&stored.checkpoint.digest(), reign)
+        });
+        Ok(signature.into_iter().collect())
     }
 
     pub fn block(&self, height: u64) -> Result<Option<Block>, ChainError> {
@@ -327,10 +333,40 @@ impl Reader {
             block_verdicts: &verdicts,
             checkpoint: certified.checkpoint,
             certificate,
-            hand_overs: Vec::new(),
+            hand_overs: self.hand_overs(certified.checkpoint.epoch)?,
         };
         Receipt::build(parts, store.as_ref())
             .map_err(|e| ReceiptError::Chain(ChainError::corrupt(format!("the log: {e}"))))
+    }
+
+    /// All epochs up to the one of the next block, oldest first.
+    pub fn reigns(&self) -> Arc<Vec<Reign>> {
+        self.ledger.reigns()
+    }
+
+    /// Rules that the validators agreed to follow, and from which height on.
+    pub fn scheduled_rules(&self) -> Result<Arc<Vec<(String, u64)>>, ChainError> {
+        Ok(self.ledger.0.store.state.scheduled.get(&0)?.unwrap_or_default().0)
+    }
+
+    /// How the validators of `epoch` come down from genesis.
+    fn hand_overs(&self, epoch: u64) -> Result<Vec<HandOver>, ChainError> {
+        let reigns = self.reigns();
+        let mut all = Vec::new();
+        for (reign, next) in reigns.iter().zip(reigns.iter().skip(1)).take(epoch as usize) {
+            let missing =
+                || ChainError::corrupt(format!("the end of an epoch at block {:?} is missing", reign.last));
+            let height = reign.last.ok_or_else(missing)?;
+            let stored = self.ledger.0.store.checkpoint(height)?.ok_or_else(missing)?;
+            let certificate = stored.certificate.ok_or_else(missing)?;
+            all.push(HandOver {
+                checkpoint: stored.checkpoint,
+                certificate: Certificate::decode(&certificate)
+                    .map_err(|e| ChainError::corrupt(format!("a stored certificate: {e}")))?,
+                validators: next.set().map_err(|e| ChainError::corrupt(e.to_string()))?.encode(),
+            });
+        }
+        Ok(all)
     }
 
     pub fn eth_block(&self, height: u64) -> Result<Option<Arc<EthBlock>>, ChainError> {

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::{SolCall, sol};
+use triad_evm::bindings::IValidatorSet;
 use triad_evm::{
     AUTOMATIONS, BlockContext, DEVICE_REGISTRY, EmptyApp, EmptyState, EvmBlock, Executor, GenesisAccount,
-    Overlay,
+    Overlay, VALIDATOR_SET,
 };
 use triad_log::{Checkpoint, EMPTY_ROOT, Height};
 
 use crate::block::{Block, Body, body_hash};
 use crate::error::ChainError;
 use crate::genesis::{ChainSpec, parse_wei};
+use crate::state::records::{Member, Reign};
 use crate::store::Store;
 
 sol! {
@@ -37,6 +39,9 @@ pub(crate) fn genesis_block(spec: &ChainSpec) -> Result<(Block, EvmBlock), Chain
     for (address, code) in triad_evm::system_contracts() {
         alloc.push((address, GenesisAccount::contract(code)));
     }
+    if spec.has_validator_set() {
+        alloc.push((VALIDATOR_SET, GenesisAccount::contract(triad_evm::validator_set_code())));
+    }
     let (changes, state_root) = triad_evm::genesis(&alloc)
         .map_err(|e| ChainError::Genesis(crate::GenesisError::Malformed(e.to_string())))?;
     let context = BlockContext {
@@ -55,7 +60,7 @@ pub(crate) fn genesis_block(spec: &ChainSpec) -> Result<(Block, EvmBlock), Chain
     let first = spec.fee_recipient(0).unwrap_or_default();
     let recipient = genesis.fees.base_fee_recipient(first).unwrap_or(first);
     let deposit = U256::from(MIN_DEPOSIT_GAS) * U256::from(genesis.fees.base_fee);
-    let calls = [
+    let mut calls = vec![
         (
             DEVICE_REGISTRY,
             Registry::initializeCall { registrars: genesis.registrars.clone(), open }.abi_encode(),
@@ -65,6 +70,20 @@ pub(crate) fn genesis_block(spec: &ChainSpec) -> Result<(Block, EvmBlock), Chain
             Automation::initializeCall { feeRecipient: recipient, minDeposit: deposit }.abi_encode(),
         ),
     ];
+    if spec.has_validator_set() {
+        let member = |m: &Member| IValidatorSet::Validator {
+            consensusKey: m.consensus_key.into(),
+            checkpointAddress: m.checkpoint_address,
+            feeRecipient: m.fee_recipient,
+            name: m.name.clone(),
+            network: m.network.clone(),
+        };
+        let call = IValidatorSet::initializeCall {
+            validators_: Reign::genesis(spec).validators.iter().map(member).collect(),
+            genesisHash_: spec.hash.into(),
+        };
+        calls.push((VALIDATOR_SET, call.abi_encode()));
+    }
     for (contract, input) in calls {
         let outcome = evm.system_call(contract, input.into())?;
         if !outcome.success {

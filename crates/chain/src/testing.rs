@@ -75,7 +75,7 @@ pub fn certificate(spec: &ChainSpec, block: &Block) -> Vec<u8> {
 
 /// A reader that signs checkpoints, as that of the lone validator's node does.
 pub fn reader(ledger: &Ledger) -> Reader {
-    Reader::new(ledger.clone()).with_signer(CheckpointSigner::new(ledger.spec(), wallet(100)))
+    Reader::new(ledger.clone()).with_signer(Some(CheckpointSigner::new(ledger.spec(), wallet(100))))
 }
 
 /// A running chain. Dropping it stops the driver.

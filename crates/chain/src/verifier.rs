@@ -6,7 +6,7 @@
 
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::{SolCall, SolValue, sol};
-use triad_log::{Receipt, StatementLeaf, Validators, path_from_subset, sha256};
+use triad_log::{Checkpoint, HandOver, Receipt, StatementLeaf, Validators, path_from_subset, sha256};
 use triad_statement::{Statement, StatementError};
 
 use crate::checkpoint_signature::{CheckpointSignature, checkpoint_message};
@@ -118,7 +118,7 @@ impl PublicProof {
         let anchor = receipt.checkpoint.height.0;
         Ok(PublicProof {
             checkpoint: receipt.checkpoint.encode(),
-            signatures: quorum(receipt, signatures, validators)?,
+            signatures: quorum(&receipt.checkpoint, signatures, validators)?,
             statement: StatementProof {
                 leaf: leaf_fields(&statement_leaf(receipt)?),
                 leafIndex: receipt.leaf_index.0,
@@ -164,6 +164,21 @@ impl PublicProof {
     }
 }
 
+/// Calldata of `handOver`, by which the contract comes to know the validators of the next epoch: `signatures` are of the epoch's
+/// last checkpoint, by the validators with these addresses (by index).
+pub fn hand_over(
+    over: &HandOver,
+    signatures: &[CheckpointSignature],
+    validators: &[Address],
+) -> Result<Vec<u8>, PublicProofError> {
+    let call = TriadVerifier::handOverCall {
+        checkpoint: over.checkpoint.encode().into(),
+        signatures: quorum(&over.checkpoint, signatures, validators)?,
+        set: over.validators.clone().into(),
+    };
+    Ok(call.abi_encode())
+}
+
 /// Calldata of `proveVerdict`.
 pub fn prove_verdict(verdict: &VerdictProof) -> Vec<u8> {
     TriadVerifier::proveVerdictCall { p: verdict.clone() }.abi_encode()
@@ -171,11 +186,10 @@ pub fn prove_verdict(verdict: &VerdictProof) -> Vec<u8> {
 
 /// The first signatures, by index, that make a quorum; a wrong one is an error, since whoever gave it should be known.
 fn quorum(
-    receipt: &Receipt,
+    checkpoint: &Checkpoint,
     signatures: &[CheckpointSignature],
     validators: &[Address],
 ) -> Result<Vec<Signature>, PublicProofError> {
-    let checkpoint = &receipt.checkpoint;
     let height = checkpoint.height.0;
     let message = checkpoint_message(&checkpoint.genesis_hash, checkpoint.chain_id, &checkpoint.digest());
     let mut good: Vec<&CheckpointSignature> = Vec::new();

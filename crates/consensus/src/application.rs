@@ -1,6 +1,6 @@
 //! What the ledger gives consensus.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -14,6 +14,19 @@ pub enum At {
     Height(u64),
     /// By its digest.
     Digest([u8; 32]),
+}
+
+/// Successive heights that one set of validators decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochSpan {
+    /// Counts from 0, which begins after genesis.
+    pub epoch: u64,
+    /// Its first height.
+    pub first: u64,
+    /// Its last height, once that is decided: at least [`Application::EPOCH_NOTICE`] blocks before it.
+    pub last: Option<u64>,
+    /// Ed25519 keys in ascending order.
+    pub validators: Vec<[u8; 32]>,
 }
 
 /// A final block in the ledger.
@@ -36,6 +49,10 @@ pub struct Stored {
 /// in this process, and drops it for a final block's siblings and their descendants: a request still under way on one of
 /// these is about to be dropped, and any answer to it will do.
 pub trait Application: Clone + Send + Sync + 'static {
+    /// Blocks between the one that decides where an epoch ends and that end, at least. So whoever has block N knows of all
+    /// heights up to N + `EPOCH_NOTICE` to which epoch they belong.
+    const EPOCH_NOTICE: u64 = 64;
+
     /// The block of height 0. It must be the same at every start.
     fn genesis(&self) -> Block;
 
@@ -77,6 +94,18 @@ pub trait Application: Clone + Send + Sync + 'static {
 
     /// Height of the last block that `finalized` made durable; 0 if none.
     fn final_height(&self) -> u64;
+
+    /// All epochs up to the one of the next block, oldest first, as the last final block leaves them. Asked after every commit,
+    /// so it must be cheap. Empty: the configured validators, for ever.
+    fn epochs(&self) -> Arc<Vec<EpochSpan>> {
+        Arc::default()
+    }
+
+    /// Where validators of this epoch and the next are to be reached that the configuration may not know. Asked after every
+    /// commit.
+    fn addresses(&self) -> Arc<Vec<([u8; 32], SocketAddr)>> {
+        Arc::default()
+    }
 
     /// A final block for a peer that was off for longer than consensus keeps blocks. `None` if it is not to be had; by
     /// digest it may be so for blocks with a certificate of their own, which peers ask for by height.

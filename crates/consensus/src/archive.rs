@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use commonware_codec::CodecShared;
-use commonware_consensus::{Viewable as _, simplex::types::Finalization};
+use commonware_consensus::{Epochable as _, Viewable as _, simplex::types::Finalization};
 use commonware_cryptography::{certificate::Verifier as _, sha256};
 use commonware_runtime::buffer::paged::CacheRef;
 use commonware_storage::{
@@ -67,7 +67,8 @@ impl<E: Runtime> Archives<E> {
             .await
             .map_err(|e| unreadable(setup, "certificates", e))?;
         let Some(certificate) = certificate else { return Ok(()) };
-        let journal = setup.directory.highest_view(&journal_partition(setup.epoch))?.unwrap_or(0);
+        let epoch = certificate.proposal.epoch().get();
+        let journal = setup.directory.highest_view(&journal_partition(epoch))?.unwrap_or(0);
         let view = certificate.proposal.view().get();
         if view > journal {
             return stale(format!(

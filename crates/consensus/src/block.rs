@@ -1,6 +1,6 @@
-//! The block as consensus sees it: opaque bytes, and the three facts that the ledger reads out of them.
+//! The block as consensus sees it: opaque bytes, and the few facts that the ledger reads out of them.
 //!
-//! On the wire and on disk a block is `varint(length) ‖ bytes`. Digest, parent and height are never written beside the
+//! On the wire and on disk a block is `varint(length) ‖ bytes`. Digest, parent, height and epoch are never written beside the
 //! bytes: decoding asks the ledger's [`HeaderOf`] for them, which recomputes the digest and refuses bytes that are not
 //! canonical. So one digest names exactly one byte string.
 
@@ -20,6 +20,8 @@ pub struct Header {
     pub parent: [u8; 32],
     /// 0 for genesis, then one more than the parent's.
     pub height: u64,
+    /// Which validators decide it: the ledger counts epochs from 0 ([`crate::EpochSpan`]).
+    pub epoch: u64,
 }
 
 /// Computes the header of a block's bytes, refusing whatever is not the canonical encoding of a block. It is given bytes
@@ -35,6 +37,8 @@ pub struct Block {
     pub parent: [u8; 32],
     /// Height; genesis is 0.
     pub height: u64,
+    /// Which validators decide it.
+    pub epoch: u64,
     /// The ledger's canonical encoding.
     pub bytes: Bytes,
 }
@@ -42,7 +46,8 @@ pub struct Block {
 impl Block {
     /// Joins bytes with the header that [`HeaderOf`] gives for exactly these bytes.
     pub fn new(header: Header, bytes: impl Into<Bytes>) -> Self {
-        Self { digest: header.digest, parent: header.parent, height: header.height, bytes: bytes.into() }
+        let Header { digest, parent, height, epoch } = header;
+        Self { digest, parent, height, epoch, bytes: bytes.into() }
     }
 }
 
@@ -137,7 +142,8 @@ mod tests {
     fn header_of(bytes: &[u8]) -> Result<Header, String> {
         match bytes {
             [height @ (1..), rest @ ..] if !rest.is_empty() && rest[0] == *height => {
-                Ok(Header { digest: [*height; 32], parent: [height - 1; 32], height: u64::from(*height) })
+                let (digest, parent) = ([*height; 32], [height - 1; 32]);
+                Ok(Header { digest, parent, height: u64::from(*height), epoch: 0 })
             }
             _ => Err("too short".into()),
         }

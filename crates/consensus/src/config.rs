@@ -4,9 +4,10 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use commonware_codec::{Copying, DecodeExt as _};
 use commonware_cryptography::{Signer as _, ed25519};
-use commonware_utils::ordered::Set;
 
-use crate::{ConsensusError, directory::DirectoryLock, gossip::GossipPort};
+use crate::{
+    ConsensusError, application::EpochSpan, directory::DirectoryLock, epochs::key_of, gossip::GossipPort,
+};
 
 /// Configuration of one validator. [`Config::new`] fills in defaults.
 pub struct Config {
@@ -18,16 +19,15 @@ pub struct Config {
     pub secret_key: [u8; 32],
     /// Joined to everything that is signed: `b"triad" ‖ genesis hash`.
     pub namespace: Vec<u8>,
-    /// Ed25519 public keys of all validators, in ascending order, this one among them.
+    /// Ed25519 public keys of all validators, in ascending order. Where the ledger knows of epochs
+    /// ([`crate::Application::epochs`]) these are of the first one.
     pub validators: Vec<[u8; 32]>,
     /// Where to listen and where the others are; needed with more than one validator, unused with one.
     pub network: Option<Network>,
-    /// Follow finality without voting; the key is not a validator's then. Needs two validators or more.
+    /// The key need not be a validator's: the node follows finality while it is none. Needs two validators or more.
     pub observer: bool,
     /// Carries the node's own messages between nodes ([`crate::gossip()`]); unused with one validator.
     pub gossip: Option<GossipPort>,
-    /// Epoch of this validator set. Only 0 until validator sets can change.
-    pub epoch: u64,
     /// Upper bound of a block's bytes. It may grow between starts, never shrink.
     pub max_block_bytes: usize,
     /// An idle chain makes an empty block this often.
@@ -109,7 +109,6 @@ impl Config {
             network: None,
             observer: false,
             gossip: None,
-            epoch: 0,
             max_block_bytes: 4 << 20,
             heartbeat: Duration::from_secs(5),
             timeouts: None,
@@ -150,11 +149,8 @@ fn decode_secret(secret_key: &[u8; 32]) -> ed25519::PrivateKey {
 pub(crate) struct Checked {
     pub(crate) key: ed25519::PrivateKey,
     pub(crate) public: ed25519::PublicKey,
-    pub(crate) validators: Set<ed25519::PublicKey>,
-    /// This validator's index; `None` for an observer.
-    pub(crate) index: Option<u32>,
     pub(crate) timeouts: Timeouts,
-    /// Addresses of the others; empty for one validator.
+    /// Addresses of the others, validators or to become one; empty for one validator.
     pub(crate) peers: Vec<(ed25519::PublicKey, SocketAddr)>,
     /// Addresses of nodes that do not vote.
     pub(crate) observers: Vec<(ed25519::PublicKey, SocketAddr)>,
@@ -162,18 +158,16 @@ pub(crate) struct Checked {
 }
 
 impl Config {
-    pub(crate) fn check(&self) -> Result<Checked, ConsensusError> {
+    /// Checks it for a chain whose ledger knows these epochs and addresses.
+    pub(crate) fn check(
+        &self,
+        spans: &[EpochSpan],
+        addresses: &[([u8; 32], SocketAddr)],
+    ) -> Result<Checked, ConsensusError> {
         let bad = |what: String| Err(ConsensusError::Config(what));
-        let parse = |bytes: &[u8; 32]| {
-            ed25519::PublicKey::decode(Copying(bytes.as_slice())).map_err(|_| {
-                ConsensusError::Config(format!("{} is not an Ed25519 public key", hex::encode(bytes)))
-            })
-        };
-        if !self.validators.is_sorted_by(|a, b| a < b) {
+        let current = spans.last().map_or(self.validators.as_slice(), |span| span.validators.as_slice());
+        if !current.is_sorted_by(|a, b| a < b) {
             return bad("validators must be in ascending order, without duplicates".into());
-        }
-        if self.epoch != 0 {
-            return bad(format!("epoch {} is not supported yet: validator sets are fixed", self.epoch));
         }
         if self.max_block_bytes == 0 || self.max_block_bytes > 64 << 20 {
             return bad(format!("max_block_bytes {} is not between 1 and 64 MiB", self.max_block_bytes));
@@ -186,26 +180,25 @@ impl Config {
         }
         let key = decode_secret(&self.secret_key);
         let public = key.public_key();
-        let keys = self.validators.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-        let index = keys.iter().position(|k| *k == public);
-        match (index, self.observer) {
-            (None, false) => {
-                return bad(format!(
-                    "the key {} is not among the {} validators of this chain",
-                    hex::encode(public.as_ref()),
-                    keys.len()
-                ));
-            }
-            (Some(_), true) => {
-                return bad(format!(
-                    "the key {} is a validator's: an observer needs its own",
-                    hex::encode(public.as_ref())
-                ));
-            }
-            (None, true) if keys.len() < 2 => {
-                return bad("a chain with one validator has no network to observe".into());
-            }
-            _ => {}
+        let own = public_key(&self.secret_key);
+        let keys = current.iter().map(key_of).collect::<Result<Vec<_>, _>>()?;
+        if u32::try_from(keys.len()).is_err() {
+            return bad("too many validators".into());
+        }
+        // One that was a validator follows; one that is to be one is told by the flag or by the ledger.
+        let known = self.observer
+            || current.contains(&own)
+            || spans.iter().any(|span| span.validators.contains(&own))
+            || addresses.iter().any(|(key, _)| *key == own);
+        if !known {
+            return bad(format!(
+                "the key {} is not among the {} validators of this chain",
+                hex::encode(own),
+                keys.len()
+            ));
+        }
+        if !current.contains(&own) && keys.len() < 2 {
+            return bad("a chain with one validator has no network to observe".into());
         }
         let timeouts = self.timeouts.unwrap_or_else(|| Timeouts::for_validators(keys.len(), self.heartbeat));
         if timeouts.leader.is_zero() || timeouts.certification <= timeouts.leader || timeouts.retry.is_zero()
@@ -229,42 +222,33 @@ impl Config {
                     keys.len()
                 ));
             };
-            for (bytes, address) in &network.peers {
-                let peer = parse(bytes)?;
-                if peer == public {
-                    continue;
-                }
-                if !keys.contains(&peer) {
-                    return bad(format!("peer {} is not a validator", hex::encode(bytes)));
-                }
-                if peers.iter().any(|(known, _)| *known == peer) {
+            for (n, (bytes, address)) in network.peers.iter().enumerate() {
+                let peer = key_of(bytes)?;
+                if network.peers[..n].iter().any(|(known, _)| known == bytes) {
                     return bad(format!("peer {} is listed twice", hex::encode(bytes)));
                 }
-                peers.push((peer, *address));
+                if peer != public {
+                    peers.push((peer, *address));
+                }
             }
-            let others = keys.len() - usize::from(index.is_some());
-            if peers.len() != others {
-                return bad(format!(
-                    "{} of {others} other validators have no address",
-                    others.saturating_sub(peers.len())
-                ));
+            let of = |key: &ed25519::PublicKey| {
+                let told = addresses.iter().find(|(bytes, _)| bytes.as_slice() == key.as_ref() as &[u8]);
+                *key == public || told.is_some() || peers.iter().any(|(known, _)| known == key)
+            };
+            let missing = keys.iter().filter(|key| !of(key)).count();
+            let others = keys.iter().filter(|key| **key != public).count();
+            // Who follows needs somebody to follow; the validators that it knows of may be gone since.
+            if missing > 0 && (current.contains(&own) || (peers.is_empty() && addresses.is_empty())) {
+                return bad(format!("{missing} of {others} other validators have no address"));
             }
             for (bytes, address) in &network.observers {
-                let observer = parse(bytes)?;
-                if keys.contains(&observer) {
-                    return bad(format!("observer {} is a validator", hex::encode(bytes)));
-                }
+                let observer = key_of(bytes)?;
                 if observer != public && !observers.iter().any(|(known, _)| *known == observer) {
                     observers.push((observer, *address));
                 }
             }
             listen = Some(network.listen);
         }
-        let index = index
-            .map(u32::try_from)
-            .transpose()
-            .map_err(|_| ConsensusError::Config("too many validators".into()))?;
-        let validators = Set::from_iter_dedup(keys);
-        Ok(Checked { key, public, validators, index, timeouts, peers, observers, listen })
+        Ok(Checked { key, public, timeouts, peers, observers, listen })
     }
 }

@@ -13,7 +13,9 @@ use commonware_cryptography::Digested;
 use commonware_utils::{Acknowledgement as _, acknowledgement::Exact};
 use tokio::sync::mpsc;
 
-use crate::{Application, Block, ConsensusError, Mailbox, engine::ITEMS_PER_SECTION, progress::Shared};
+use crate::{
+    Application, Block, ConsensusError, Mailbox, engine::ITEMS_PER_SECTION, epochs::Epochs, progress::Shared,
+};
 
 /// Final blocks in memory that wait for the ledger.
 pub(crate) const MAX_PENDING: usize = 8;
@@ -54,6 +56,7 @@ pub(crate) struct Delivery<A> {
     pub(crate) marshal: Mailbox,
     pub(crate) blocks: mpsc::UnboundedReceiver<(Digested<Block>, Exact)>,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) epochs: Epochs,
     pub(crate) prune_depth: u64,
     /// What the ledger acknowledged before this start.
     pub(crate) processed: u64,
@@ -110,6 +113,7 @@ impl<A: Application> Delivery<A> {
         self.app
             .finalized(block, certificate)
             .await
-            .map_err(|reason| ConsensusError::Application { height, reason })
+            .map_err(|reason| ConsensusError::Application { height, reason })?;
+        self.epochs.update(&self.app.epochs())
     }
 }

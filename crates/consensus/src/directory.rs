@@ -16,6 +16,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use commonware_utils::sync::Mutex;
+
 use crate::ConsensusError;
 
 const LOCK: &str = "LOCK";
@@ -73,7 +75,8 @@ struct Validator {
     key: String,
     namespace: String,
     journal: String,
-    voted: bool,
+    /// The newest epoch in which this key voted from here.
+    voted: Option<u64>,
     /// The view of a vote that this journal does not know: this key only follows from here.
     denied: Option<u64>,
 }
@@ -86,7 +89,11 @@ impl Validator {
             self.key,
             self.namespace,
             self.journal,
-            if self.voted { "yes" } else { "no" }
+            match self.voted {
+                None => "no".to_owned(),
+                Some(0) => "yes".to_owned(),
+                Some(epoch) => format!("in epoch {epoch}"),
+            }
         )
     }
 
@@ -101,9 +108,9 @@ impl Validator {
             namespace: field("namespace")?,
             journal: field("journal")?,
             voted: match field("voted")?.as_str() {
-                "yes" => true,
-                "no" => false,
-                _ => return None,
+                "yes" => Some(0),
+                "no" => None,
+                later => Some(later.strip_prefix("in epoch ")?.parse().ok()?),
             },
             denied: None,
         };
@@ -118,17 +125,18 @@ impl Validator {
 #[derive(Debug)]
 pub(crate) struct Directory {
     lock: DirectoryLock,
-    validator: Validator,
+    key: String,
+    validator: Mutex<Validator>,
 }
 
 impl Directory {
     /// Checks that `key` may vote from here on the chain `namespace`, preparing a fresh directory if nothing is there.
-    /// `journal` is the name of the journal's folder under `consensus/`.
+    /// `journal` names the folder of an epoch's journal under `consensus/`.
     pub(crate) fn open(
         lock: DirectoryLock,
         key: &[u8],
         namespace: &[u8],
-        journal: &str,
+        journal: impl Fn(u64) -> String,
     ) -> Result<Self, ConsensusError> {
         let dir = lock.dir.clone();
         let (key, namespace) = (hex::encode(key), hex::encode(namespace));
@@ -169,7 +177,9 @@ impl Directory {
                     Ok(_) => return Err(missing("it is another directory's journal")),
                     Err(_) => return Err(missing("nothing is there")),
                 }
-                if validator.voted && highest(&storage.join(journal))?.is_none() {
+                if let Some(epoch) = validator.voted
+                    && highest(&storage.join(journal(epoch)))?.is_none()
+                {
                     return Err(missing("its write-ahead log is gone"));
                 }
                 validator
@@ -193,7 +203,7 @@ impl Directory {
                     key,
                     namespace,
                     journal: hex::encode(rand::random::<[u8; 16]>()),
-                    voted: false,
+                    voted: None,
                     denied: None,
                 };
                 fs::create_dir_all(&storage).map_err(|e| ConsensusError::io("cannot create", &storage, e))?;
@@ -203,7 +213,7 @@ impl Directory {
                 validator
             }
         };
-        Ok(Self { lock, validator })
+        Ok(Self { lock, key: validator.key.clone(), validator: Mutex::new(validator) })
     }
 
     /// Where commonware keeps its files.
@@ -218,28 +228,32 @@ impl Directory {
 
     /// The view of a vote that an earlier start learnt of and that the journal does not know.
     pub(crate) fn denied(&self) -> Option<u64> {
-        self.validator.denied
+        self.validator.lock().denied
     }
 
     /// Records that this key must not vote from here.
     pub(crate) fn deny(&self, view: u64) -> Result<(), ConsensusError> {
-        let denied = Validator { denied: Some(view), ..self.validator.clone() };
-        write_durably(&self.lock.dir.join(VALIDATOR), denied.encode())
+        self.change(|validator| validator.denied = Some(view))
     }
 
     pub(crate) fn key(&self) -> &str {
-        &self.validator.key
+        &self.key
     }
 
-    /// Whether it is already recorded that this key has voted.
-    pub(crate) fn voted(&self) -> bool {
-        self.validator.voted
+    /// The newest epoch of which it is recorded that this key has voted in it.
+    pub(crate) fn voted(&self) -> Option<u64> {
+        self.validator.lock().voted
     }
 
-    /// Records that this key has voted: from now on the write-ahead log must be there.
-    pub(crate) fn mark_voted(&self) -> Result<(), ConsensusError> {
-        let voted = Validator { voted: true, ..self.validator.clone() };
-        write_durably(&self.lock.dir.join(VALIDATOR), voted.encode())
+    /// Records that this key has voted in an epoch: from now on that epoch's write-ahead log must be there.
+    pub(crate) fn mark_voted(&self, epoch: u64) -> Result<(), ConsensusError> {
+        self.change(|validator| validator.voted = validator.voted.max(Some(epoch)))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Validator)) -> Result<(), ConsensusError> {
+        let mut validator = self.validator.lock();
+        change(&mut validator);
+        write_durably(&self.lock.dir.join(VALIDATOR), validator.encode())
     }
 
     /// The highest view that the write-ahead log has a file for.
@@ -290,14 +304,14 @@ mod tests {
     const CHAIN: &[u8] = b"triad-test";
 
     fn open(dir: &Path, key: &[u8], chain: &[u8]) -> Result<Directory, ConsensusError> {
-        Directory::open(lock(dir)?, key, chain, "wal")
+        Directory::open(lock(dir)?, key, chain, |_| "wal".to_owned())
     }
 
     fn vote(directory: &Directory) {
         let wal = directory.storage().join("wal");
         fs::create_dir_all(&wal).unwrap();
         fs::write(wal.join("000000000000001f"), b"x").unwrap();
-        directory.mark_voted().unwrap();
+        directory.mark_voted(0).unwrap();
     }
 
     #[test]

@@ -249,6 +249,6 @@ fn write(folder: &Path, evidence: &Evidence) -> Result<PathBuf, String> {
     if path.exists() {
         return Err(format!("{} is there and is not it; move that file away", path.display()));
     }
-    write_durably(&path, &evidence.encode()).map_err(|error| error.to_string())?;
+    write_durably(&path, evidence.encode()).map_err(|error| error.to_string())?;
     Ok(path)
 }

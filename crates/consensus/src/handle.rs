@@ -13,9 +13,10 @@ use futures::future::select_all;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    Application, Config, ConsensusError,
+    Application, Config, ConsensusError, EpochSpan,
     directory::{self, Directory},
     engine::{Running, Setup, journal_partition},
+    epochs::Epochs,
     evidence::EvidenceStore,
     progress::Shared,
     stats::Stats,
@@ -47,7 +48,13 @@ pub struct Handle {
 /// The data directory is checked first: it must be free, belong to this key and chain, and hold the journal of what this
 /// key voted. Blocks the calling thread while stored data is read (well under a second).
 pub fn start<A: Application>(mut config: Config, app: A) -> Result<Handle, ConsensusError> {
-    let checked = config.check()?;
+    let mut spans = app.epochs();
+    if spans.is_empty() {
+        let validators = config.validators.clone();
+        spans = Arc::new(vec![EpochSpan { epoch: 0, first: 1, last: None, validators }]);
+    }
+    let checked = config.check(&spans, &app.addresses())?;
+    let epochs = Epochs::new(&config.namespace, A::EPOCH_NOTICE, &spans)?;
     let lock = match config.lock.take() {
         Some(lock) if lock.dir() != config.data_dir => {
             return Err(ConsensusError::Config(format!(
@@ -60,7 +67,7 @@ pub fn start<A: Application>(mut config: Config, app: A) -> Result<Handle, Conse
         None => directory::lock(&config.data_dir)?,
     };
     let public = crate::public_key(&config.secret_key);
-    let directory = Directory::open(lock, &public, &config.namespace, &journal_partition(config.epoch))?;
+    let directory = Directory::open(lock, &public, &config.namespace, journal_partition)?;
     raise_descriptor_limit();
     let runner = runtime::Runner::new(
         runtime::Config::new()
@@ -69,13 +76,13 @@ pub fn start<A: Application>(mut config: Config, app: A) -> Result<Handle, Conse
             .with_catch_panics(false),
     );
     let directory = Arc::new(directory);
-    let stats = Arc::new(Stats::new(checked.validators.len()));
+    let stats = Arc::<Stats>::default();
     let evidence = Arc::new(EvidenceStore::open(directory.path(), &config.namespace));
     let setup = Setup {
         app,
         checked,
         namespace: config.namespace,
-        epoch: config.epoch,
+        epochs,
         max_block_bytes: config.max_block_bytes,
         heartbeat: config.heartbeat,
         prune_depth: config.prune_depth,

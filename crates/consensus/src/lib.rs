@@ -28,6 +28,7 @@
 //!
 //! It never looks into a block, keeps no ledger state, and judges no time: the ledger does.
 
+mod agreement;
 mod application;
 mod archive;
 mod block;
@@ -35,8 +36,10 @@ mod config;
 mod delivery;
 mod directory;
 mod engine;
+mod epochs;
 mod error;
 mod evidence;
+mod follow;
 mod gossip;
 mod handle;
 mod inert;
@@ -50,7 +53,7 @@ mod simulation;
 mod stats;
 mod witness;
 
-pub use application::{Application, At, Stored};
+pub use application::{Application, At, EpochSpan, Stored};
 pub use block::{Block, Header, HeaderOf};
 pub use config::{Config, Network, Timeouts, public_key};
 pub use directory::{DirectoryLock, lock};

@@ -1,12 +1,15 @@
-//! The network of a cluster: authenticated and encrypted connections between validators with known addresses.
+//! The network of a cluster: authenticated and encrypted connections between nodes with known addresses, which the
+//! configuration or the ledger tells.
 //!
-//! Five channels of consensus, one of the node's own and one about votes, each with a rate per peer; what a peer sends beyond it waits
+//! Five channels of consensus, one of the node's own, one about votes and one about heights, each with a rate per peer; what a peer sends beyond it waits
 //! on its connection. A block may be as large as
 //! the configured limit, so the rates also bound the memory that faulty validators can fill: validators × burst × block size.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,6 +25,7 @@ use commonware_cryptography::{
 use commonware_p2p::{
     Address, AddressableManager as _, AddressableTrackedPeers,
     authenticated::lookup::{Config, Network, Oracle, Receiver, Sender},
+    utils::mux::prefixed,
 };
 use commonware_runtime::Quota;
 use commonware_stream::{
@@ -29,13 +33,19 @@ use commonware_stream::{
     sake::{self, Sake},
 };
 use commonware_utils::{NZU32, NZUsize, ordered::Map};
+use tokio::sync::watch;
 
 use crate::{
     Application, Block, Scheme,
     engine::{Channels, MAILBOX, Runtime, Setup},
+    epochs::{Epochs, key_of},
     gossip::MAX_GOSSIP_BYTES,
+    progress::Progress,
     recall,
 };
+
+/// Nodes that speak another version of what travels here do not connect at all.
+const WIRE: &[u8] = b"/wire 2";
 
 /// Votes, certificates and requests for them, a second and peer.
 const VOTES_PER_SECOND: NonZeroU32 = NZU32!(512);
@@ -44,11 +54,16 @@ const BLOCKS_PER_SECOND: NonZeroU32 = NZU32!(32);
 /// Gossip messages, a second and peer.
 const GOSSIP_PER_SECOND: NonZeroU32 = NZU32!(128);
 
-/// Questions about votes and their answers, a second and peer.
+/// Questions about votes and their answers, and how far nodes are, a second and peer.
 const RECALL_PER_SECOND: NonZeroU32 = NZU32!(16);
 
 type Handshake = Cups<Sake<PrivateKey>, ChaCha20Poly1305>;
 type Channel<E> = (Sender<PublicKey, E>, Receiver<PublicKey>);
+
+/// The largest set of validators that a chain may come to have. Fixed, since all nodes must admit messages of one size.
+const MAX_VALIDATORS: u32 = 100;
+/// Nodes that may be connected: validators of this epoch and the next, and observers.
+const MAX_PEERS: NonZeroUsize = NZUsize!(512);
 
 /// A network that is ready to run.
 pub(crate) struct Opened<E: Runtime> {
@@ -56,22 +71,19 @@ pub(crate) struct Opened<E: Runtime> {
     pub(crate) oracle: Oracle<PublicKey>,
     pub(crate) channels: Channels<Sender<PublicKey, E>, Receiver<PublicKey>>,
     pub(crate) gossip: Channel<E>,
-    pub(crate) recall: Channel<E>,
+    pub(crate) membership: Membership,
 }
 
 /// Prepares the network; it runs once started.
 pub(crate) fn open<E: Runtime, A: Application>(context: E, setup: &Setup<A>) -> Opened<E> {
     let checked = &setup.checked;
-    let participants = u32::try_from(checked.validators.len()).expect("the validator count was checked");
-    // This node, the other validators, and observers.
-    let n = 1 + checked.peers.len() + checked.observers.len();
     let listen = checked.listen.expect("a cluster's network was checked");
     // Sending more than the limit panics: it must admit whatever either part may send.
     let limit = commonware_p2p::max_message_size(&[
-        simplex::max_payload_size::<Scheme, sha256::Digest>(participants),
-        marshal::max_payload_size::<Standard<Block>, Scheme>(participants, &setup.codec()),
+        prefixed(simplex::max_payload_size::<Scheme, sha256::Digest>(MAX_VALIDATORS)),
+        marshal::max_payload_size::<Standard<Block>, Scheme>(MAX_VALIDATORS, &setup.codec()),
         MAX_GOSSIP_BYTES,
-        recall::MAX_BYTES,
+        prefixed(recall::MAX_BYTES),
     ]);
     let handshake = Cups::new(
         Sake {
@@ -82,25 +94,25 @@ pub(crate) fn open<E: Runtime, A: Application>(context: E, setup: &Setup<A>) -> 
         },
         cups::Version::V1,
     );
-    let validators = NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
     // `recommended` would refuse private addresses, which clusters in one rack or on one machine have.
-    let mut config = Config::local(handshake, &setup.namespace, listen, validators, limit, MAILBOX);
+    let mut config = Config::local(
+        handshake,
+        &[setup.namespace.as_slice(), WIRE].concat(),
+        listen,
+        MAX_PEERS,
+        limit,
+        MAILBOX,
+    );
     config.tracked_peer_sets = NZUsize!(1);
-    let (mut network, mut oracle) = Network::new(context, config);
-    let own = (checked.public.clone(), listen);
-    let (mut primary, mut secondary) = (checked.peers.clone(), checked.observers.clone());
-    // Observers follow: they are admitted, and hear what all hear, but nobody calls them.
-    if checked.index.is_some() {
-        primary.push(own)
-    } else {
-        secondary.push(own)
-    }
-    let map = |nodes: Vec<(PublicKey, SocketAddr)>| -> Map<PublicKey, Address> {
-        let nodes: Vec<_> =
-            nodes.into_iter().map(|(key, address)| (key, Address::Symmetric(address))).collect();
-        Map::try_from(nodes).expect("nodes were checked to be distinct")
+    let (mut network, oracle) = Network::new(context, config);
+    let mut membership = Membership {
+        oracle: oracle.clone(),
+        own: (checked.public.clone(), listen),
+        peers: checked.peers.clone(),
+        observers: checked.observers.clone(),
+        tracked: 0,
     };
-    oracle.track(setup.epoch, AddressableTrackedPeers::new(map(primary), map(secondary)));
+    membership.track(&setup.epochs, &setup.app.addresses());
     let mut register = |channel, rate| network.register(channel, Quota::per_second(rate));
     let channels = Channels {
         votes: register(0, VOTES_PER_SECOND),
@@ -108,8 +120,63 @@ pub(crate) fn open<E: Runtime, A: Application>(context: E, setup: &Setup<A>) -> 
         resolver: register(2, VOTES_PER_SECOND),
         broadcast: register(3, BLOCKS_PER_SECOND),
         backfill: register(4, BLOCKS_PER_SECOND),
+        recall: Some(register(6, RECALL_PER_SECOND)),
+        follow: Some(register(7, RECALL_PER_SECOND)),
     };
     let gossip = register(5, GOSSIP_PER_SECOND);
-    let recall = register(6, RECALL_PER_SECOND);
-    Opened { network, oracle, channels, gossip, recall }
+    Opened { network, oracle, channels, gossip, membership }
+}
+
+/// Whom this node connects to: the validators, and whoever is to become one or follows.
+pub(crate) struct Membership {
+    oracle: Oracle<PublicKey>,
+    own: (PublicKey, SocketAddr),
+    peers: Vec<(PublicKey, SocketAddr)>,
+    observers: Vec<(PublicKey, SocketAddr)>,
+    /// How often the network was told.
+    tracked: u64,
+}
+
+impl Membership {
+    /// Tells the network again whenever another epoch begins or the ledger knows other addresses.
+    pub(crate) async fn keep<A: Application>(
+        mut self,
+        epochs: Epochs,
+        app: A,
+        mut progress: watch::Receiver<Progress>,
+    ) {
+        let mut told = (epochs.current().epoch, app.addresses());
+        while progress.changed().await.is_ok() {
+            let now = (epochs.current().epoch, app.addresses());
+            if now.0 != told.0 || !Arc::ptr_eq(&now.1, &told.1) {
+                self.track(&epochs, &now.1);
+                told = now;
+            }
+        }
+        // Consensus is stopping.
+        std::future::pending().await
+    }
+
+    /// Validators of the present epoch are called and called upon; others are admitted, and hear what all hear. Whoever only
+    /// follows calls all that it knows: the validators of its epoch may be gone since.
+    fn track(&mut self, epochs: &Epochs, addresses: &[([u8; 32], SocketAddr)]) {
+        let validators = epochs.current().validators;
+        let follows = validators.position(&self.own.0).is_none();
+        let told = addresses.iter().filter_map(|(key, address)| Some((key_of(key).ok()?, *address)));
+        let (mut primary, mut secondary) = (BTreeMap::new(), BTreeMap::new());
+        // The configuration has the last word on an address, and the first on who is admitted.
+        let nodes = self.observers.iter().cloned().chain(told).chain(self.peers.iter().cloned());
+        for (key, address) in nodes.chain([self.own.clone()]) {
+            let called = validators.position(&key).is_some() || (follows && key != self.own.0);
+            let nodes = if called { &mut primary } else { &mut secondary };
+            if nodes.len() < MAX_PEERS.get() / 2 || nodes.contains_key(&key) {
+                nodes.insert(key, Address::Symmetric(address));
+            }
+        }
+        let map = |nodes: BTreeMap<PublicKey, Address>| -> Map<PublicKey, Address> {
+            Map::try_from(nodes.into_iter().collect::<Vec<_>>()).expect("keys of a map are distinct")
+        };
+        let _ = self.oracle.track(self.tracked, AddressableTrackedPeers::new(map(primary), map(secondary)));
+        self.tracked += 1;
+    }
 }

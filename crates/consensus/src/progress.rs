@@ -8,7 +8,7 @@ use std::{
 use commonware_utils::sync::Mutex;
 use tokio::sync::{mpsc, watch};
 
-use crate::{ConsensusError, recall::Memory, stats::Stats};
+use crate::{ConsensusError, stats::Stats};
 
 /// Heights that matter to whoever proposes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +28,6 @@ pub(crate) struct Shared {
     latest: Mutex<(u64, SystemTime)>,
     fatal: mpsc::UnboundedSender<ConsensusError>,
     pub(crate) stats: Arc<Stats>,
-    pub(crate) memory: Arc<Memory>,
 }
 
 impl Shared {
@@ -37,12 +36,11 @@ impl Shared {
         acked: u64,
         now: SystemTime,
         stats: Arc<Stats>,
-        memory: Arc<Memory>,
     ) -> (Self, mpsc::UnboundedReceiver<ConsensusError>) {
         let (fatal, errors) = mpsc::unbounded_channel();
         let (progress, _) = watch::channel(Progress { tip: acked, acked, stopping: false });
         stats.tip(acked);
-        (Self { progress, latest: Mutex::new((acked, now)), fatal, stats, memory }, errors)
+        (Self { progress, latest: Mutex::new((acked, now)), fatal, stats }, errors)
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Progress> {

@@ -54,6 +54,8 @@ pub(crate) struct Rules {
 #[derive(Clone)]
 pub(crate) struct Proposer<A> {
     pub(crate) app: A,
+    /// Blocks of other epochs are none of its business.
+    pub(crate) epoch: u64,
     pub(crate) validators: Set<PublicKey>,
     pub(crate) index: u32,
     pub(crate) rules: Rules,
@@ -144,6 +146,10 @@ impl<A: Application> Proposer<A> {
 
     async fn ask(&self, parent: &Block, must: bool) -> Option<Block> {
         let block = self.app.propose(parent.clone(), self.index, must).await;
+        if block.as_ref().is_some_and(|block| block.epoch != self.epoch) {
+            // The epoch is over, and whoever leads does not know it yet: nothing is built in it any more.
+            return std::future::pending().await;
+        }
         let wrong = match &block {
             Some(block) if block.parent != parent.digest || block.height != parent.height + 1 => {
                 format!("{block:?} was proposed on {parent:?}, which is not its parent")
@@ -204,6 +210,9 @@ where
         let Some(leader) = leader.and_then(|index| u32::try_from(index).ok()) else {
             return false;
         };
+        if block.inner().epoch != self.epoch {
+            return false;
+        }
         self.shared.saw(block.height().get(), clock.current());
         let (parent, block) = (parent.inner().clone(), block.inner().clone());
         self.introduce(&parent, &mut ancestry).await;

@@ -7,7 +7,7 @@
 //! anyway. Whoever saw a newer vote answers with it, and that proof is enough, whoever brings it: the validator then only
 //! follows, for good, until its key is replaced. Nobody can be silenced by a lie, since only its own key makes the proof.
 //!
-//! Asking goes on while it runs. A newer vote that turns up then is another process' with the same key: the node stops.
+//! Each epoch has a memory of its own, and is asked about by itself. Asking goes on while it runs. A newer vote that turns up then is another process' with the same key: the node stops.
 //!
 //! What this cannot see: votes that nobody in reach saw, and a copy from within the very view of the newest vote.
 //!
@@ -69,7 +69,7 @@ pub enum Voting {
 /// A vote's view, and the vote as consensus encodes it.
 type Newest = (u64, Vec<u8>);
 
-/// The newest vote seen of each validator, and how far this node's own go.
+/// The newest vote seen of each validator in one epoch, and how far this node's own go.
 #[derive(Debug)]
 pub(crate) struct Memory {
     own: AtomicU64,
@@ -351,7 +351,8 @@ mod tests {
             for (index, key) in keys.iter().enumerate().take(present + 1) {
                 let own = dir.path().join(index.to_string());
                 let lock = directory::lock(&own).unwrap();
-                let directory = Arc::new(Directory::open(lock, key.as_ref(), NAMESPACE, "wal").unwrap());
+                let directory =
+                    Arc::new(Directory::open(lock, key.as_ref(), NAMESPACE, |_| "wal".to_owned()).unwrap());
                 let memory = Arc::new(Memory::new(4, if index == 0 { 5 } else { 0 }));
                 if index == 1
                     && let Some(vote) = &told
@@ -359,8 +360,7 @@ mod tests {
                     // Whatever it is: a liar says what it likes.
                     memory.saw(0, 9, || vote.clone());
                 }
-                let (shared, errors) =
-                    Shared::new(0, context.current(), Arc::new(Stats::new(4)), memory.clone());
+                let (shared, errors) = Shared::new(0, context.current(), Arc::<Stats>::default());
                 let (sender, watched) = watch::channel(if index == 0 { voting } else { Voting::Allowed });
                 let recall = Recall {
                     memory,

@@ -2,14 +2,11 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-use commonware_utils::sync::Mutex;
+use commonware_utils::sync::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::recall::Voting;
@@ -35,6 +32,8 @@ pub struct ValidatorStats {
 /// All of it at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
+    /// Which set of validators agrees now.
+    pub epoch: u64,
     /// The view that this node is in, as far as its own and others' votes show.
     pub view: u64,
     /// Index of that view's leader.
@@ -83,8 +82,10 @@ pub struct Stats {
     nullified: AtomicU64,
     finalized: AtomicU64,
     timing: Mutex<Timing>,
-    voting: OnceLock<watch::Receiver<Voting>>,
-    validators: Vec<Votes>,
+    voting: Mutex<Option<watch::Receiver<Voting>>>,
+    epoch: AtomicU64,
+    /// By index in the set of the epoch.
+    validators: RwLock<Vec<Votes>>,
 }
 
 /// Kinds of votes.
@@ -96,13 +97,12 @@ pub(crate) enum Kind {
 }
 
 impl Stats {
-    pub(crate) fn new(validators: usize) -> Self {
-        Self { validators: (0..validators).map(|_| Votes::default()).collect(), ..Self::default() }
-    }
-
-    /// Where it is told whether this node votes; a validator alone always does.
-    pub(crate) fn votes_as(&self, voting: watch::Receiver<Voting>) {
-        let _ = self.voting.set(voting);
+    /// A set of validators begins its work: what is counted by index begins anew. `voting` tells whether this node votes.
+    pub(crate) fn begin(&self, epoch: u64, validators: usize, voting: watch::Receiver<Voting>) {
+        *self.validators.write() = (0..validators).map(|_| Votes::default()).collect();
+        *self.voting.lock() = Some(voting);
+        self.epoch.store(epoch, Relaxed);
+        self.view.store(0, Relaxed);
     }
 
     /// As it is now.
@@ -116,6 +116,7 @@ impl Stats {
             faults: v.faults.load(Relaxed),
         };
         Snapshot {
+            epoch: self.epoch.load(Relaxed),
             view: self.view.load(Relaxed),
             leader: self.leader.load(Relaxed),
             tip: self.tip.load(Relaxed),
@@ -124,16 +125,17 @@ impl Stats {
             timed: timing.timed,
             finality_total: timing.total,
             finality_recent: timing.recent,
-            voting: self.voting.get().map_or(Voting::Allowed, |voting| *voting.borrow()),
-            validators: self.validators.iter().map(validator).collect(),
+            voting: self.voting.lock().as_ref().map_or(Voting::Waiting, |voting| *voting.borrow()),
+            validators: self.validators.read().iter().map(validator).collect(),
         }
     }
 
     /// A view was entered or is spoken of. Leaders take turns by index, so it names its leader.
     pub(crate) fn view(&self, view: u64, epoch: u64) {
         let before = self.view.fetch_max(view, Relaxed);
-        if view > before && !self.validators.is_empty() {
-            let leader = epoch.wrapping_add(view) % self.validators.len() as u64;
+        let validators = self.validators.read().len() as u64;
+        if view > before && validators > 0 {
+            let leader = epoch.wrapping_add(view) % validators;
             self.leader.store(leader as u32, Relaxed);
         }
     }
@@ -147,7 +149,8 @@ impl Stats {
     }
 
     pub(crate) fn vote(&self, signer: u32, view: u64, kind: Kind) {
-        let Some(votes) = self.validators.get(signer as usize) else { return };
+        let validators = self.validators.read();
+        let Some(votes) = validators.get(signer as usize) else { return };
         let counter = match kind {
             Kind::Notarize => &votes.notarize,
             Kind::Nullify => &votes.nullify,
@@ -158,7 +161,7 @@ impl Stats {
     }
 
     pub(crate) fn fault(&self, signer: u32) {
-        if let Some(votes) = self.validators.get(signer as usize) {
+        if let Some(votes) = self.validators.read().get(signer as usize) {
             votes.faults.fetch_add(1, Relaxed);
         }
     }
@@ -197,7 +200,8 @@ mod tests {
 
     #[test]
     fn views_name_their_leader_and_finality_is_timed_once_a_block() {
-        let stats = Stats::new(4);
+        let stats = Stats::default();
+        stats.begin(0, 4, watch::channel(Voting::Allowed).1);
         stats.view(6, 0);
         stats.view(5, 0);
         stats.saw_block(1);

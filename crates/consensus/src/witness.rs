@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use commonware_actor::Feedback;
-use commonware_codec::Encode as _;
+use commonware_codec::{Encode as _, varint::UInt};
 use commonware_consensus::{
     Reporter, Viewable,
     simplex::types::{Activity, Attributable, Vote},
@@ -20,11 +20,20 @@ use crate::{
     directory::Directory,
     inert::Replayed,
     progress::Shared,
+    recall::Memory,
     stats::{Kind, Stats},
 };
 
 type Report = Activity<Scheme, sha256::Digest>;
 type Seen = Vote<Scheme, sha256::Digest>;
+
+/// Which votes are this node's own.
+pub(crate) struct Own {
+    /// `None` for one that does not vote.
+    pub(crate) index: Option<u32>,
+    pub(crate) epoch: u64,
+    pub(crate) memory: Arc<Memory>,
+}
 
 /// A reporter in front of another.
 pub(crate) struct Witness<E, R> {
@@ -35,6 +44,7 @@ pub(crate) struct Witness<E, R> {
     epoch: u64,
     directory: Arc<Directory>,
     shared: Arc<Shared>,
+    memory: Arc<Memory>,
     voted: Arc<AtomicBool>,
     replayed: Option<Arc<Replayed>>,
 }
@@ -48,6 +58,7 @@ impl<E, R: Clone> Clone for Witness<E, R> {
             epoch: self.epoch,
             directory: self.directory.clone(),
             shared: self.shared.clone(),
+            memory: self.memory.clone(),
             voted: self.voted.clone(),
             replayed: self.replayed.clone(),
         }
@@ -58,14 +69,14 @@ impl<E: Spawner, R> Witness<E, R> {
     pub(crate) fn new(
         context: E,
         next: R,
-        index: Option<u32>,
-        epoch: u64,
+        own: Own,
         directory: Arc<Directory>,
         shared: Arc<Shared>,
         replayed: Option<Arc<Replayed>>,
     ) -> Self {
-        let voted = Arc::new(AtomicBool::new(directory.voted()));
-        Self { context: Arc::new(context), next, index, epoch, directory, shared, voted, replayed }
+        let Own { index, epoch, memory } = own;
+        let voted = Arc::new(AtomicBool::new(directory.voted() == Some(epoch)));
+        Self { context: Arc::new(context), next, index, epoch, directory, shared, memory, voted, replayed }
     }
 
     /// The first own vote, journalled by now, is noted beside the journal as well.
@@ -73,9 +84,9 @@ impl<E: Spawner, R> Witness<E, R> {
         if self.voted.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (directory, shared) = (self.directory.clone(), self.shared.clone());
+        let (directory, shared, epoch) = (self.directory.clone(), self.shared.clone(), self.epoch);
         let _task = self.context.child("first_vote").shared(true).spawn(move |_| async move {
-            if let Err(error) = directory.mark_voted() {
+            if let Err(error) = directory.mark_voted(epoch) {
                 shared.fail(error);
             }
         });
@@ -84,11 +95,11 @@ impl<E: Spawner, R> Witness<E, R> {
     /// Remembers a vote; gives it back if it is this node's own.
     fn seen<V: Attributable + Viewable>(&self, vote: &V, whole: impl Fn() -> Seen) -> Option<Seen> {
         let (signer, view) = (vote.signer().get(), vote.view().get());
-        self.shared.memory.saw(signer, view, || whole().encode().to_vec());
+        self.memory.saw(signer, view, || whole().encode().to_vec());
         if Some(signer) != self.index {
             return None;
         }
-        self.shared.memory.voted(view);
+        self.memory.voted(view);
         Some(whole())
     }
 
@@ -135,7 +146,8 @@ where
         if let Some(vote) = vote {
             self.note_first_vote();
             if let Some(replayed) = &self.replayed {
-                replayed.saw(|| vote.encode());
+                // As the network would bring it, for this epoch's engine.
+                replayed.saw(|| [UInt(self.epoch).encode(), vote.encode()].concat().into());
             }
         }
         self.next.report(activity)

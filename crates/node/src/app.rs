@@ -1,21 +1,59 @@
 //! The ledger as consensus sees it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
-use triad_chain::{ChainError, Judgement, Ledger, header_of};
-use triad_consensus::{Application, At, Block, Header, Stored};
+use triad_chain::{ChainError, Judgement, Ledger, Reign, header_of};
+use triad_consensus::{Application, At, Block, EpochSpan, Header, Stored};
 
 #[derive(Clone, Debug)]
 pub struct App {
     ledger: Ledger,
+    told: Arc<Mutex<Told>>,
+}
+
+/// The ledger's epochs as consensus wants them, made once a change.
+#[derive(Debug, Default)]
+struct Told {
+    of: Arc<Vec<Reign>>,
+    epochs: Arc<Vec<EpochSpan>>,
+    addresses: Arc<Vec<([u8; 32], SocketAddr)>>,
 }
 
 impl App {
     pub fn new(ledger: Ledger) -> App {
-        App { ledger }
+        App { ledger, told: Arc::default() }
+    }
+
+    fn told<T>(&self, what: impl FnOnce(&Told) -> T) -> T {
+        let reigns = self.ledger.reigns();
+        let mut told = self.told.lock();
+        if !Arc::ptr_eq(&told.of, &reigns) {
+            let span = |(epoch, reign): (u64, &Reign)| EpochSpan {
+                epoch,
+                first: reign.first,
+                last: reign.last,
+                validators: reign.validators.iter().map(|m| m.consensus_key).collect(),
+            };
+            let current = reigns.last();
+            let members =
+                current.into_iter().flat_map(|reign| reign.validators.iter().chain(reign.next.iter()));
+            // A name that is no address says where people find it; the configuration says where nodes do.
+            let mut addresses: Vec<_> =
+                members.filter_map(|m| Some((m.consensus_key, m.network.parse().ok()?))).collect();
+            addresses.sort_unstable();
+            addresses.dedup_by_key(|(key, _)| *key);
+            *told = Told {
+                epochs: Arc::new((0..).zip(reigns.iter()).map(span).collect()),
+                addresses: Arc::new(addresses),
+                of: reigns,
+            };
+        }
+        what(&told)
     }
 
     /// Runs ledger work off consensus' own threads; a failing store ends the node, it is no opinion on a block.
@@ -40,7 +78,7 @@ fn fatal(error: &ChainError) -> ! {
 
 fn header(bytes: &[u8]) -> Result<Header, String> {
     let h = header_of(bytes).map_err(|e| e.to_string())?;
-    Ok(Header { digest: h.digest, parent: h.parent, height: h.height })
+    Ok(Header { digest: h.digest, parent: h.parent, height: h.height, epoch: h.epoch })
 }
 
 fn block(bytes: Bytes) -> Block {
@@ -55,6 +93,14 @@ impl Application for App {
 
     fn header(bytes: &[u8]) -> Result<Header, String> {
         header(bytes)
+    }
+
+    fn epochs(&self) -> Arc<Vec<EpochSpan>> {
+        self.told(|told| told.epochs.clone())
+    }
+
+    fn addresses(&self) -> Arc<Vec<([u8; 32], SocketAddr)>> {
+        self.told(|told| told.addresses.clone())
     }
 
     fn knows(&self, digest: &[u8; 32]) -> bool {

@@ -17,8 +17,8 @@ use anyhow::{Context as _, bail};
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use triad_chain::{
-    BaseFeeTo, ChainSpec, DefaultModel, Fees, FundedAccount, GENESIS_VERSION, Genesis, Limits, Rule,
-    Validator, Wallet, clock_ms,
+    BaseFeeTo, ChainSpec, DefaultModel, Fees, FundedAccount, GENESIS_VERSION, Genesis, Limits, Reign, Rule,
+    VALIDATOR_SET_RULE, Validator, Wallet, clock_ms,
 };
 
 #[derive(Debug, Clone)]
@@ -97,16 +97,21 @@ impl ValidatorKeys {
         Ok(keys)
     }
 
-    /// Whether both keys are those of one validator of the chain: a damaged file may still hold two good keys.
-    pub fn check(&self, spec: &ChainSpec) -> anyhow::Result<()> {
+    /// Whether both keys are those of one validator of one of these epochs or the next: a damaged file may still hold two good
+    /// keys. One that was a validator's follows.
+    pub fn check(&self, reigns: &[Reign]) -> anyhow::Result<()> {
         let key = triad_consensus::public_key(&self.consensus()?);
-        let validators = &spec.genesis.validators;
-        let Some(own) = validators.iter().find(|v| v.consensus_key.as_ref() == key.as_slice()) else {
-            bail!("consensus_secret is not the key of a validator of this genesis; {KEY_ADVICE}");
+        let mut members =
+            reigns.iter().rev().flat_map(|reign| reign.next.iter().chain(reign.validators.iter()));
+        let Some(own) = members.find(|m| m.consensus_key == key) else {
+            bail!(
+                "consensus_secret is not the key of a validator of this chain; {KEY_ADVICE}. A node that is to become one \
+                 follows at first: set `observer = true` under [network]"
+            );
         };
         if self.checkpoint()?.address() != own.checkpoint_address {
             bail!(
-                "checkpoint_secret is not the key that genesis names for validator `{}`; {KEY_ADVICE}",
+                "checkpoint_secret is not the key that the chain names for validator `{}`; {KEY_ADVICE}",
                 own.name
             );
         }
@@ -203,7 +208,7 @@ impl NewChain {
                     balance: "1000000000000000000000000".into(),
                 })
                 .collect(),
-            rules: vec![Rule { name: "v1".into(), height: 0 }],
+            rules: ["v1", VALIDATOR_SET_RULE].map(|name| Rule { name: name.into(), height: 0 }).to_vec(),
         };
         Ok(ChainSpec::new(genesis)?)
     }

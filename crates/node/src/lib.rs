@@ -105,38 +105,6 @@ impl std::fmt::Debug for Node {
     }
 }
 
-/// All nodes that this one knows of, validators first, named as genesis names them.
-fn members(
-    spec: &triad_chain::ChainSpec,
-    network: Option<&NetworkOptions>,
-    own: &[u8; 32],
-) -> Vec<cluster::Member> {
-    let known = network.map(|n| n.peers.clone()).unwrap_or_default();
-    let address = |key: &[u8; 32]| match key == own {
-        true => network.map(|n| n.listen),
-        false => known.iter().find(|(peer, _)| peer == key).map(|(_, address)| *address),
-    };
-    let mut members: Vec<cluster::Member> = (0u32..)
-        .zip(spec.sorted_keys())
-        .map(|(index, key)| {
-            let entry = spec.genesis.validators.iter().find(|v| v.consensus_key.as_ref() == key);
-            let name = entry.map_or_else(|| format!("validator {index}"), |v| v.name.clone());
-            cluster::Member { name, key, address: address(&key), index: Some(index) }
-        })
-        .collect();
-    let mut observers = network.map(|n| n.observers.clone()).unwrap_or_default();
-    if let Some(network) = network.filter(|n| n.observer) {
-        observers.push((*own, network.listen));
-    }
-    for (key, address) in observers {
-        if members.iter().all(|m| m.key != key) {
-            let name = format!("observer {}", hex::encode(&key[..4]));
-            members.push(cluster::Member { name, key, address: Some(address), index: None });
-        }
-    }
-    members
-}
-
 impl Node {
     /// Opens the data directory, which must hold a chain, and starts everything.
     pub async fn start(options: NodeOptions) -> anyhow::Result<Node> {
@@ -144,9 +112,6 @@ impl Node {
         let spec = layout.spec()?;
         let keys = ValidatorKeys::load(&layout.validator())?;
         let observer = options.network.as_ref().is_some_and(|network| network.observer);
-        if !observer {
-            keys.check(&spec).with_context(|| format!("{} cannot be used", layout.validator().display()))?;
-        }
         // Taken before the store is opened: a second process must find out before it touches anything.
         let lock = triad_consensus::lock(&layout.dir)?;
         let mut consensus = triad_consensus::Config::new(
@@ -159,7 +124,7 @@ impl Node {
         consensus.max_block_bytes = (2 * limits.block_bytes + 65_536) as usize;
         consensus.heartbeat = options.heartbeat;
         consensus.lock = Some(lock);
-        let networked = spec.genesis.validators.len() > 1;
+        let networked = options.network.is_some() || spec.genesis.validators.len() > 1;
         let mut gossip = None;
         if let Some(network) = options.network.as_ref().filter(|_| networked) {
             let (ours, port) = triad_consensus::gossip();
@@ -173,15 +138,16 @@ impl Node {
             });
         }
         let own_key = triad_consensus::public_key(&keys.consensus()?);
-        let members = members(&spec, options.network.as_ref(), &own_key);
-        let signer = match observer {
-            true => None,
-            false => CheckpointSigner::new(&spec, keys.checkpoint()?),
-        };
+        let roster = cluster::Roster::new(own_key, options.network.clone());
+        let signer = CheckpointSigner::new(&spec, keys.checkpoint()?);
         let (chain_dir, history) = (layout.chain(), options.history);
         let ledger =
             tokio::task::spawn_blocking(move || Ledger::open_keeping(&chain_dir, spec, history)).await??;
-        let reader = Reader::new(ledger.clone()).with_signer(signer);
+        if !observer {
+            keys.check(&ledger.reigns())
+                .with_context(|| format!("{} cannot be used", layout.validator().display()))?;
+        }
+        let reader = Reader::new(ledger.clone()).with_signer(Some(signer));
         let submitter = Submitter::start(ledger.clone(), options.verifiers)?;
 
         let mut registry = Registry::default();
@@ -209,7 +175,7 @@ impl Node {
         let disk = tokio::spawn(room.run());
         let app = App::new(ledger.clone());
         let consensus = tokio::task::spawn_blocking(move || triad_consensus::start(consensus, app)).await??;
-        let cluster = cluster::Cluster::new(own_key, members, ledger.clone(), &consensus);
+        let cluster = cluster::Cluster::new(own_key, roster, ledger.clone(), &consensus);
         if networked {
             gate.shut_as(
                 "no-quorum",

@@ -1,12 +1,12 @@
 //! A receipt and the validators' checkpoint signatures, fetched and put together for `TriadVerifier`.
 
 use alloy_primitives::{Address, Signature};
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use triad_chain::verifier::{PublicProof, constructor_arguments, prove_verdict};
+use triad_chain::verifier::{PublicProof, constructor_arguments, hand_over, prove_verdict};
 use triad_chain::{ChainSpec, CheckpointSignature};
-use triad_log::Receipt;
+use triad_log::{Receipt, ValidatorSet};
 
 use crate::client::Api;
 
@@ -26,16 +26,29 @@ pub async fn fetch(leaf: u64, api: &str, also: &[String]) -> anyhow::Result<Valu
     let genesis = node.bytes("/v1/genesis").await?;
     let spec = ChainSpec::parse(str::from_utf8(&genesis).context("the genesis is not UTF-8")?)?;
     receipt.verify(&spec.anchor).context("the node's receipt does not hold against its genesis")?;
-    ensure!(receipt.checkpoint.epoch == 0, "only checkpoints of epoch 0 are supported yet");
-    let path = format!("/v1/checkpoints/{}", receipt.checkpoint.height);
-    let mut signatures = shown(&node, &path).await?;
+    // The contract knows the validators of genesis; each hand-over brings those of the next epoch.
+    let mut validators = spec.checkpoint_addresses();
+    let mut hand_overs = Vec::new();
+    for over in &receipt.hand_overs {
+        let signatures = signatures_of(&node, also, over.checkpoint.height.0).await?;
+        hand_overs.push(hex0x(&hand_over(over, &signatures, &validators)?));
+        let next = ValidatorSet::decode(&over.validators).context("a hand-over of the receipt")?;
+        validators = next.addresses().iter().map(|address| Address::from(*address)).collect();
+    }
+    let signatures = signatures_of(&node, also, receipt.checkpoint.height.0).await?;
+    let proof = PublicProof::new(&receipt, &signatures, &validators)?;
+    Ok(document(&receipt, &spec, &proof, &hand_overs))
+}
+
+/// What all these nodes' validators signed of a checkpoint.
+async fn signatures_of(node: &Api, also: &[String], height: u64) -> anyhow::Result<Vec<CheckpointSignature>> {
+    let path = format!("/v1/checkpoints/{height}");
+    let mut signatures = shown(node, &path).await?;
     for other in also {
         let found = shown(&Api::new(other)?, &path).await;
         signatures.extend(found.with_context(|| format!("asking {other}"))?);
     }
-    let validators = spec.checkpoint_addresses();
-    let proof = PublicProof::new(&receipt, &signatures, &validators)?;
-    Ok(document(&receipt, &spec, &validators, &proof))
+    Ok(signatures)
 }
 
 async fn shown(node: &Api, path: &str) -> anyhow::Result<Vec<CheckpointSignature>> {
@@ -55,8 +68,9 @@ fn hex0x(bytes: &[u8]) -> String {
     format!("0x{}", hex::encode(bytes))
 }
 
-fn document(receipt: &Receipt, spec: &ChainSpec, validators: &[Address], proof: &PublicProof) -> Value {
-    let arguments = constructor_arguments(spec.hash, spec.genesis.chain_id, validators);
+fn document(receipt: &Receipt, spec: &ChainSpec, proof: &PublicProof, hand_overs: &[String]) -> Value {
+    let validators = spec.checkpoint_addresses();
+    let arguments = constructor_arguments(spec.hash, spec.genesis.chain_id, &validators);
     json!({
         "genesis_hash": hex0x(&spec.hash),
         "chain_id": spec.genesis.chain_id,
@@ -70,6 +84,7 @@ fn document(receipt: &Receipt, spec: &ChainSpec, validators: &[Address], proof: 
         "statement_bytes": hex0x(&receipt.statement),
         "verdicts": proof.verdicts,
         "calldata": {
+            "handOver": hand_overs,
             "verifyStatement": hex0x(&proof.verify_statement()),
             "verifyVerdict": proof.verdicts.iter().map(|v| hex0x(&proof.verify_verdict(v))).collect::<Vec<_>>(),
             "submitCheckpoint": hex0x(&proof.submit_checkpoint()),

@@ -5,12 +5,11 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use common::load::Load;
 use common::network::Network;
 use common::*;
 use serde_json::Value;
@@ -19,51 +18,6 @@ use triad_log::Receipt;
 const KILLS: usize = 4;
 /// How soon a node that starts has caught up and takes work, on a busy machine.
 const READY: Duration = Duration::from_secs(30);
-
-/// One device whose statements go through all doors in turn, each again through the next door until it is acknowledged.
-struct Load {
-    stop: AtomicBool,
-    next: AtomicU32,
-    acknowledged: Mutex<BTreeMap<u32, u64>>,
-    refused: Mutex<BTreeMap<String, u64>>,
-}
-
-impl Load {
-    async fn run(&self, doors: &[String], first: usize) {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
-        let mut door = first;
-        while !self.stop.load(Relaxed) {
-            let n = self.next.fetch_add(1, Relaxed);
-            let statement = reading(n);
-            loop {
-                let answer = post(&client, &doors[door % doors.len()], statement.clone()).await;
-                if let Some(leaf) = answer.as_ref().and_then(|a| a["leaf"].as_u64()) {
-                    let before = self.acknowledged.lock().unwrap().insert(n, leaf);
-                    assert_eq!(before, None);
-                    break;
-                }
-                // A dead door, or a problem: the next one.
-                let code = answer.as_ref().and_then(|a| a["code"].as_str()).unwrap_or("no answer").to_owned();
-                *self.refused.lock().unwrap().entry(code).or_default() += 1;
-                door += 1;
-                if self.stop.load(Relaxed) {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            door += 1;
-        }
-    }
-}
-
-fn verify(receipt: &std::path::Path, genesis: &std::path::Path) -> Value {
-    let done = Command::new(TRIAD)
-        .args(["verify", "--json", "--genesis"])
-        .args([genesis, receipt])
-        .output()
-        .unwrap();
-    serde_json::from_slice(&done.stdout).unwrap()
-}
 
 #[test]
 fn a_network_survives_kills_and_forgets_nothing_it_acknowledged() {
@@ -81,18 +35,7 @@ fn a_network_survives_kills_and_forgets_nothing_it_acknowledged() {
 
     // The observer has doors, too; all are killed with it in the middle, and its ports change then.
     let doors: Vec<String> = net.nodes[..4].iter().map(|n| n.http.clone()).collect();
-    let load = Arc::new(Load {
-        stop: AtomicBool::new(false),
-        next: AtomicU32::new(0),
-        acknowledged: Mutex::default(),
-        refused: Mutex::default(),
-    });
-    let senders: Vec<_> = (0..8)
-        .map(|i| {
-            let (load, doors) = (load.clone(), doors.clone());
-            runtime.spawn(async move { load.run(&doors, i).await })
-        })
-        .collect();
+    let (load, senders) = Load::start(&runtime, &doors, 8);
 
     // One at a time, at random moments.
     for _ in 0..KILLS {

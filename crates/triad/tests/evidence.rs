@@ -84,6 +84,12 @@ fn evidence_on_disk_is_shown_and_checked_offline() {
     let file = dir.path().join("proof");
     let file = file.to_str().unwrap();
     assert!(triad(&["network", "evidence", "fetch", &id, "--out", file], &node.http).0);
+    // The contract checks both votes itself, and records them once.
+    let submit = ["network", "evidence", "submit", file];
+    let (sent, said) = triad(&submit, &node.http);
+    assert!(sent && said.starts_with("Recorded on chain: 0x"), "{said}");
+    let again = Command::new(TRIAD).args(submit).env("TRIAD_API", &node.http).output().unwrap();
+    assert!(!again.status.success(), "{}", String::from_utf8_lossy(&again.stdout));
     drop(node);
     let genesis = data.join("genesis.json");
     let verify = ["network", "evidence", "verify", file, "--genesis", genesis.to_str().unwrap()];

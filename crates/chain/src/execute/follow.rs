@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use alloy_sol_types::SolEvent;
 use triad_evm::bindings::{IAutomations, IDeviceRegistry, IModelRegistry};
-use triad_evm::{AUTOMATIONS, Address, DEVICE_REGISTRY, EvmBlock, Log, MODEL_REGISTRY};
+use triad_evm::{AUTOMATIONS, Address, DEVICE_REGISTRY, EvmBlock, Log, MODEL_REGISTRY, VALIDATOR_SET};
 use triad_models::Spec;
 use triad_statement::{DeviceId, DeviceKey, SequenceWindow, StreamId};
 
-use super::{CLOSE, Context};
+use super::{CLOSE, Context, validators};
 use crate::error::ChainError;
 use crate::state::Work;
 use crate::state::records::*;
@@ -22,13 +22,14 @@ pub(crate) fn events(ctx: &Context<'_>, work: &mut Work, evm: &EvmBlock) -> Resu
             DEVICE_REGISTRY => device(ctx, work, log)?,
             MODEL_REGISTRY => model(ctx, work, log)?,
             AUTOMATIONS => automation(ctx, work, log, &mut closings)?,
+            VALIDATOR_SET if ctx.validator_set => validators::follow(ctx, work, log)?,
             _ => {}
         }
     }
     Ok(())
 }
 
-fn decode<E: SolEvent>(log: &Log) -> Option<E> {
+pub(super) fn decode<E: SolEvent>(log: &Log) -> Option<E> {
     (log.topics().first() == Some(&E::SIGNATURE_HASH)).then(|| E::decode_log_data(&log.data).ok()).flatten()
 }
 

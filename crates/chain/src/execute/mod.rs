@@ -12,6 +12,7 @@ mod firings;
 mod follow;
 mod statements;
 mod trigger;
+mod validators;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use crate::admission::Verified;
 use crate::block::{Block, Body, body_hash};
 use crate::error::{BlockError, ChainError, Refusal};
 use crate::genesis::{ChainSpec, Limits};
+use crate::state::records::Reign;
 use crate::state::{Place, Tables, View, Work, app_digest};
 
 pub(crate) use app::{BlockApp, History, contract_reading, contract_verdict};
@@ -33,6 +35,7 @@ pub(crate) use firings::{CLOSE, FiringCounts};
 pub use follow::SYSTEM_CONTRACTS;
 use statements::Stage;
 pub(crate) use statements::{BLOCK_FULL, ReadingRow};
+pub(crate) use validators::{epoch_after, reign};
 
 /// What every part of one block's execution needs to know.
 pub(crate) struct Context<'a> {
@@ -42,6 +45,11 @@ pub(crate) struct Context<'a> {
     pub base_fee: u64,
     pub evaluation_gas: u64,
     pub defaults: &'a [Arc<Spec>],
+    pub epoch: u64,
+    /// The epoch as the parent's state has it.
+    pub reign: &'a Reign,
+    /// Whether the chain has the `ValidatorSet` contract.
+    pub validator_set: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +145,9 @@ pub(crate) fn execute(
 ) -> Result<Executed, ExecError> {
     let genesis = &rules.spec.genesis;
     let height = parent.checkpoint.height.0 + 1;
+    validators::check_rules(&parent.view, height)?;
+    let epoch = epoch_after(&parent.checkpoint);
+    let reign = validators::reign(&parent.view, &rules.spec, epoch)?;
     let ctx = Context {
         height,
         time_ms: input.time_ms,
@@ -144,8 +155,12 @@ pub(crate) fn execute(
         base_fee: genesis.fees.base_fee,
         evaluation_gas: genesis.fees.evaluation_gas,
         defaults: &rules.defaults,
+        epoch,
+        reign: &reign,
+        validator_set: rules.spec.has_validator_set(),
     };
-    let beneficiary = rules.spec.fee_recipient(input.proposer).ok_or(BlockError::Proposer(input.proposer))?;
+    let proposer = reign.validators.get(input.proposer as usize);
+    let beneficiary = proposer.ok_or(BlockError::Proposer(input.proposer))?.fee_recipient;
     if input.time_ms <= parent.checkpoint.time_ms {
         return Err(BlockError::Parent("its time is not later").into());
     }
@@ -223,6 +238,7 @@ pub(crate) fn execute(
     drop(app);
     work.tables.latest = Arc::try_unwrap(latest).unwrap_or_else(|shared| (*shared).clone());
     follow::events(&ctx, &mut work, &evm)?;
+    let next_validators = validators::hand_over(&ctx, &mut work)?;
 
     let delta = work.tables.delta();
     let statements: Vec<_> = outcome.accepted.iter().map(|v| v.statement.bytes().clone()).collect();
@@ -232,7 +248,7 @@ pub(crate) fn execute(
         genesis_hash: rules.spec.hash,
         chain_id: genesis.chain_id,
         height: Height(height),
-        epoch: 0,
+        epoch,
         parent_digest: parent.digest,
         time_ms: ctx.time_ms,
         body_hash: body_hash(&body_bytes),
@@ -240,7 +256,7 @@ pub(crate) fn execute(
         log_root: log.root,
         app_digest: app_digest(&parent.checkpoint.app_digest, &delta),
         eth_block_hash: evm.hash.0,
-        next_validators: None,
+        next_validators,
     };
     Ok(Executed {
         block: Block::assemble(checkpoint, body, &body_bytes),

@@ -100,6 +100,8 @@ tables! {
     queue: Queued = Ordered(),
     counters: Counter = Table(16),
     models: ModelState = Table(32_768),
+    reigns: Reign = Table(64),
+    scheduled: Scheduled = Table(1),
 }
 
 /// Which changed rows are written.
@@ -217,6 +219,7 @@ macro_rules! keyed {
 keyed! {
     devices: Device, windows: Window, opened: Opened, streams: Stream, latest: Latest, bindings: Bindings,
     registrations: Registration, watchers: Watchers, counters: Counter, models: ModelState,
+    reigns: Reign, scheduled: Scheduled,
 }
 
 impl View {

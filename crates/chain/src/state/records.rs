@@ -1,6 +1,7 @@
 //! What the application state holds: one type a table.
 
 mod automations;
+mod validators;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use triad_statement::{DeviceId, DeviceKey, SequenceWindow, StreamId};
 use super::codec::{Reader, Writer};
 use super::table::{Place, Record};
 pub use automations::*;
+pub use validators::*;
 
 /// Tables of the application state; the numbers are part of the stored format and of the application digest.
 #[repr(u8)]
@@ -30,6 +32,8 @@ pub(crate) enum TableId {
     Queue = 10,
     Counters = 11,
     Models = 12,
+    Reigns = 13,
+    Scheduled = 14,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -76,7 +76,7 @@ impl Chain {
         let runner = deterministic::Runner::timed(Duration::from_secs(60));
         runner.start(|context| async move {
             let passed_on = Arc::new(Mutex::new(0));
-            let stats = Arc::new(Stats::new(4));
+            let stats = Arc::<Stats>::default();
             stats.tip(77);
             let mut accuser =
                 Accuser::new(context.child("evidence"), Counter(passed_on.clone()), keeping, set, stats);

@@ -1,7 +1,8 @@
 //! Whole networks in one thread, on a simulated clock, disk and network, with everything that goes wrong drawn from a seed.
 //!
 //! Each run: four or seven validators under load, over links that are slow, lossy, cut both ways or one way; validators
-//! crash at any moment, some with what they had not synced. At most f of them are traitors:
+//! crash at any moment, some with what they had not synced. In some runs the set of validators changes, over and over, and who
+//! is out of it follows. At most f of them are traitors:
 //!
 //! - the *equivocator* is two engines with one key, each talking to its own part of the others: it votes and proposes twice;
 //! - the *liar* proposes blocks that nobody may accept;
@@ -30,18 +31,18 @@ use commonware_runtime::{
 use commonware_utils::{NZU32, NZUsize, Probability, sync::Mutex};
 use futures::future::select_all;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use tokio::sync::watch;
 
 use crate::{
-    Config, Network,
+    Application as _, Config, Network,
     directory::{self, Directory},
-    engine::{Channels, Running, Setup, Votes, journal_partition},
+    engine::{Channels, Running, Setup, journal_partition},
+    epochs::Epochs,
     evidence::EvidenceStore,
     public_key,
-    recall::{Memory, Recall, Voting},
+    recall::Voting,
     stats::Stats,
 };
-use ledger::{Agreement, Digest, Disk, Kind, Ledger};
+use ledger::{Agreement, Digest, Disk, Kind, Ledger, Reign};
 
 const NAMESPACE: &[u8] = b"triad-simulation";
 /// Simulated time in which everything heals at the end.
@@ -71,6 +72,8 @@ struct Counts {
     items: u64,
     /// Validators that were told that they lost their memory, and follow.
     denied: u64,
+    /// Sets of validators after the first.
+    changes: u64,
     /// Equivocators.
     equivocators: u64,
     /// Those of them against whom an honest validator holds evidence.
@@ -87,13 +90,11 @@ struct Validator {
     ledger: Option<Ledger>,
     tasks: Vec<Task<()>>,
     starts: u64,
-    /// What its journal knows of its votes is in it.
-    memory: Arc<Memory>,
     /// Survives crashes, as its files would.
     evidence: Arc<EvidenceStore>,
     /// How often its disk was emptied.
     wiped: u64,
-    voting: Option<watch::Receiver<Voting>>,
+    stats: Arc<Stats>,
 }
 
 struct Simulation {
@@ -109,6 +110,11 @@ struct Simulation {
     link: Link,
     /// Ledgers are broken on purpose.
     forgetful: bool,
+    /// Empty disks.
+    fresh: Box<dyn Fn() -> [Arc<Mutex<Disk>>; 2] + Send>,
+    /// Whether the set of validators changes, and how often that was asked for.
+    changing: bool,
+    changes: u64,
 }
 
 fn key_of(bytes: [u8; 32]) -> PublicKey {
@@ -116,11 +122,13 @@ fn key_of(bytes: [u8; 32]) -> PublicKey {
     PublicKey::decode(Copying(bytes.as_slice())).expect("a key")
 }
 
-/// The five channels of an engine, in the order of their numbers.
+/// The channels of an engine, in the order of their numbers; whoever asks nobody has no sixth and seventh.
 fn named<S, R>(channels: Vec<(S, R)>) -> Channels<S, R> {
     let mut channels = channels.into_iter();
     let mut next = || channels.next().expect("five");
-    Channels { votes: next(), certificates: next(), resolver: next(), broadcast: next(), backfill: next() }
+    let (votes, certificates, resolver, broadcast, backfill) = (next(), next(), next(), next(), next());
+    let (recall, follow) = (channels.next(), channels.next());
+    Channels { votes, certificates, resolver, broadcast, backfill, recall, follow }
 }
 
 impl Simulation {
@@ -146,23 +154,26 @@ impl Simulation {
         let (network, oracle) =
             simulated::Network::new_with_peers(context.child("network"), config, keys.clone()).await;
         let _task = network.start();
+        let all: Vec<[u8; 32]> = secrets.iter().map(public_key).collect();
+        let first = Reign::first(((1u16 << n) - 1) as u8);
+        let fresh = move || [(); 2].map(|()| Arc::new(Mutex::new(Disk::new(all.clone(), first))));
         let validators = roles
             .into_iter()
             .zip(secrets)
             .map(|(role, secret)| Validator {
                 role,
                 secret,
-                disks: Default::default(),
+                disks: fresh(),
                 dirs: [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory")],
                 ledger: None,
                 tasks: Vec::new(),
                 starts: 0,
-                memory: Arc::new(Memory::new(n, 0)),
                 evidence: Arc::new(EvidenceStore::in_memory(NAMESPACE)),
                 wiped: 0,
-                voting: None,
+                stats: Arc::default(),
             })
             .collect();
+        let changing = rng.random_ratio(1, 3);
         let link = Link {
             latency: Duration::from_millis(rng.random_range(1..40)),
             jitter: Duration::from_millis(rng.random_range(0..20)),
@@ -180,6 +191,9 @@ impl Simulation {
             cut: Vec::new(),
             link,
             forgetful,
+            fresh: Box::new(fresh),
+            changing,
+            changes: 0,
         };
         this.links().await;
         this
@@ -197,29 +211,30 @@ impl Simulation {
             peers: keys.iter().enumerate().map(|(i, key)| (*key, address(i))).collect(),
             observers: Vec::new(),
         });
-        let checked = config.check().expect("a sound configuration");
+        let spans = app.epochs();
+        let checked = config.check(&spans, &[]).expect("a sound configuration");
         let lock = directory::lock(dir).expect("nobody else has it");
         let own = public_key(&validator.secret);
         // The simulated disk is elsewhere: this one only says whose directory it is.
-        let directory = Directory::open(lock, &own, NAMESPACE, &journal_partition(0));
+        let directory = Directory::open(lock, &own, NAMESPACE, journal_partition);
         let directory = directory.unwrap_or_else(|_| {
             let fresh = dir.join(format!("run-{}", validator.starts));
             std::fs::create_dir_all(&fresh).expect("a directory");
             let lock = directory::lock(&fresh).expect("nobody else has it");
-            Directory::open(lock, &own, NAMESPACE, &journal_partition(0)).expect("a fresh directory")
+            Directory::open(lock, &own, NAMESPACE, journal_partition).expect("a fresh directory")
         });
         Setup {
-            app,
             checked,
             namespace: NAMESPACE.to_vec(),
-            epoch: 0,
+            epochs: Epochs::new(NAMESPACE, Ledger::EPOCH_NOTICE, &spans).expect("sound epochs"),
+            app,
             max_block_bytes: 4096,
             heartbeat: config.heartbeat,
             // Short, so that catching up needs the ledgers.
             prune_depth: 64,
             directory: Arc::new(directory),
             partition: format!("v{index}-{twin}-{}-", validator.wiped),
-            stats: Arc::new(Stats::new(self.keys.len())),
+            stats: validator.stats.clone(),
             evidence: validator.evidence.clone(),
             gossip: None,
         }
@@ -236,7 +251,11 @@ impl Simulation {
         for channel in 0..5 {
             channels.push(control.register(channel, QUOTA).await.expect("a channel"));
         }
-        let recall = control.register(6, QUOTA).await.expect("a channel");
+        // A traitor has no doubts about its own votes.
+        if role != Role::Equivocator {
+            channels.push(control.register(6, QUOTA).await.expect("a channel"));
+            channels.push(control.register(7, QUOTA).await.expect("a channel"));
+        }
         let ledger = |this: &Self, twin: usize| {
             let validator = &this.validators[index];
             let agreement = role.is_sound().then(|| this.agreement.clone());
@@ -246,11 +265,9 @@ impl Simulation {
         let first = ledger(self, 0);
         self.validators[index].ledger = Some(first.clone());
         if role != Role::Equivocator {
+            self.validators[index].stats = Arc::default();
             let setup = self.setup(index, 0, first);
-            let (votes, asking) = setup.recall(self.validators[index].memory.own());
-            self.validators[index].memory = votes.memory.clone();
-            self.validators[index].voting = Some(votes.allowed.clone());
-            self.run(index, 0, setup, named(channels), votes, Some((asking, recall)));
+            self.run(index, 0, setup, named(channels));
             return;
         }
         // Each of the others belongs to the first twin, to the second, or to both.
@@ -290,20 +307,12 @@ impl Simulation {
         }
         for (twin, channels) in [left, right].into_iter().enumerate() {
             let setup = self.setup(index, twin, ledger(self, twin));
-            let votes = Votes::allowed(self.keys.len());
-            self.run(index, twin, setup, named(channels), votes, None::<(Recall, _)>);
+            self.run(index, twin, setup, named(channels));
         }
     }
 
-    fn run<S, R>(
-        &mut self,
-        index: usize,
-        twin: usize,
-        setup: Setup<Ledger>,
-        channels: Channels<S, R>,
-        votes: Votes,
-        recall: Option<(Recall, (S, R))>,
-    ) where
+    fn run<S, R>(&mut self, index: usize, twin: usize, setup: Setup<Ledger>, channels: Channels<S, R>)
+    where
         S: commonware_p2p::Sender<PublicKey = PublicKey>,
         R: commonware_p2p::Receiver<PublicKey = PublicKey>,
     {
@@ -318,12 +327,8 @@ impl Simulation {
             .with_attribute("twin", twin)
             .with_attribute("run", run);
         let task = context.spawn(move |context| async move {
-            let started = setup.wire(&context, manager, blocker, channels, votes, None).await;
-            let Running { mut tasks, shared, mut errors } = started.expect("it starts");
-            if let Some((recall, channel)) = recall {
-                let shared = shared.clone();
-                tasks.push(("recall", context.child("recall").spawn(|c| recall.run(c, channel, shared))));
-            }
+            let started = setup.wire(&context, manager, blocker, channels, None).await;
+            let Running { tasks, shared: _shared, mut errors } = started.expect("it starts");
             let (names, tasks): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
             let end = tokio::select! {
                 biased;
@@ -343,12 +348,10 @@ impl Simulation {
         }
         self.validators[index].ledger = None;
         if self.validators[index].role == Role::Amnesiac && self.rng.random_bool(0.5) {
-            let n = self.keys.len();
             let validator = &mut self.validators[index];
             validator.wiped += 1;
-            validator.disks = Default::default();
+            validator.disks = (self.fresh)();
             validator.dirs[0] = tempfile::tempdir().expect("a directory");
-            validator.memory = Arc::new(Memory::new(n, 0));
         }
     }
 
@@ -388,8 +391,33 @@ impl Simulation {
         self.submitted += u64::from(taken);
     }
 
+    /// Asks for another set of validators, in which the traitors are still few enough.
+    fn change(&mut self) {
+        let traitors = self.validators.iter().filter(|v| v.role != Role::Honest).count() as u32;
+        let which = self.rng.random_range(0..self.validators.len());
+        let next = self.sound().map(|v| v.disks[0].lock().sets().1).last().unwrap_or(0) ^ (1 << which);
+        // What was asked for and is not in a block yet may come first: the smallest set that can come of it.
+        let waiting = self.changes - self.sound().map(|v| v.disks[0].lock().changed()).max().unwrap_or(0);
+        if next.count_ones() < (3 * traitors + 1).max(2) || waiting > 0 {
+            return;
+        }
+        self.changes += 1;
+        let item = ledger::change(self.changes, which);
+        let mut taken = false;
+        for validator in self.validators.iter().filter(|v| v.role == Role::Honest) {
+            if let Some(ledger) = &validator.ledger {
+                ledger.submit(item);
+                taken = true;
+            }
+        }
+        self.changes -= u64::from(!taken);
+    }
+
     async fn trouble(&mut self) {
         let n = self.validators.len();
+        if self.changing && self.rng.random_ratio(1, 2) {
+            self.change();
+        }
         let one = self.rng.random_range(0..n);
         match self.rng.random_range(0..8) {
             0 | 1 => self.crash(one).await,
@@ -444,21 +472,28 @@ impl Simulation {
             self.start(index).await;
         }
         self.submit();
+        // Who held an item and never got a place in the set could not propose it; its sender was told nothing and tries again.
+        if self.changing {
+            for ledger in self.sound().filter_map(|v| v.ledger.as_ref()) {
+                (0..self.submitted).for_each(|item| ledger.submit(item));
+            }
+        }
         let deadline = self.context.current() + HEALS_WITHIN;
         while !self.complete() {
             assert!(self.context.current() < deadline, "not healed: {}", self.describe());
             self.context.sleep(Duration::from_millis(100)).await;
         }
         self.check();
-        let denied =
-            |v: &&Validator| v.voting.as_ref().is_some_and(|v| matches!(*v.borrow(), Voting::Denied { .. }));
+        let denied = |v: &&Validator| matches!(v.stats.snapshot().voting, Voting::Denied { .. });
         let denied = self.validators.iter().filter(denied).count() as u64;
+        let changes = self.sound().map(|v| v.disks[0].lock().epoch()).max().unwrap_or(0);
         let (convicted, evidence) = self.judge();
         let equivocators = self.validators.iter().filter(|v| v.role == Role::Equivocator).count() as u64;
         Counts {
             blocks: self.agreement.height(),
             items: self.submitted,
             denied,
+            changes,
             equivocators,
             convicted,
             evidence,
@@ -481,8 +516,9 @@ impl Simulation {
             let disk = v.disks[0].lock();
             let (items, blocks) = (disk.items(), disk.digests().len());
             let missing: Vec<u64> = (0..self.submitted).filter(|i| !items.contains(i)).collect();
-            let voting = v.voting.as_ref().map(|voting| *voting.borrow());
-            format!("{:?} ({voting:?}) at {blocks}, misses {missing:?}", v.role)
+            let voting = v.stats.snapshot().voting;
+            let (epoch, sets) = (disk.epoch(), disk.sets());
+            format!("{:?} ({voting:?}) at {blocks}, epoch {epoch} of {sets:?}, misses {missing:?}", v.role)
         };
         self.validators.iter().map(of).collect::<Vec<_>>().join("; ")
     }

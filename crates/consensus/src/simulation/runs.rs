@@ -49,6 +49,7 @@ fn run_seeds(
                             sum.blocks += one.blocks;
                             sum.items += one.items;
                             sum.denied += one.denied;
+                            sum.changes += one.changes;
                             sum.equivocators += one.equivocators;
                             sum.convicted += one.convicted;
                             sum.evidence += one.evidence;
@@ -73,14 +74,15 @@ fn networks_in_trouble_agree_lose_nothing_and_heal() {
     let runs = number("TRIAD_SIM_RUNS", 120);
     let started = std::time::Instant::now();
     match run_seeds(first..first + runs, false) {
-        Ok(Counts { blocks, items, denied, equivocators, convicted, evidence }) => {
+        Ok(Counts { blocks, items, denied, changes, equivocators, convicted, evidence }) => {
             println!(
-                "{runs} runs, {blocks} blocks, {items} items, {denied} amnesiacs found out, {convicted} of {equivocators} \
-                 equivocators convicted by {evidence} records, {:?}",
+                "{runs} runs, {blocks} blocks, {items} items, {changes} new sets, {denied} amnesiacs found out, {convicted} of \
+                 {equivocators} equivocators convicted by {evidence} records, {:?}",
                 started.elapsed()
             );
             // A wiped validator whose votes nobody in reach saw is not; most are.
             assert!(denied > 0 || runs < 100, "no amnesiac was found out");
+            assert!(changes > 0 || runs < 100, "no set of validators ever changed");
             // One whose contradicting votes reached different validators is not.
             assert!(convicted > 0 || runs < 100, "there is no evidence against any equivocator");
         }

@@ -80,8 +80,12 @@ pub fn parse(bytes: &[u8]) -> Result<(Header, Vec<Bytes>), String> {
         items.push(Bytes::copy_from_slice(&tail[..len]));
         rest = &tail[len..];
     }
-    let header =
-        Header { digest: Sha256::digest(bytes).into(), parent: *parent, height: u64::from_be_bytes(*height) };
+    let header = Header {
+        digest: Sha256::digest(bytes).into(),
+        parent: *parent,
+        height: u64::from_be_bytes(*height),
+        epoch: 0,
+    };
     Ok((header, items))
 }
 
@@ -94,7 +98,7 @@ fn build(parent: [u8; 32], height: u64, salt: u64, items: &[Bytes]) -> Block {
         bytes.extend_from_slice(&(item.len() as u32).to_be_bytes());
         bytes.extend_from_slice(item);
     }
-    let header = Header { digest: Sha256::digest(&bytes).into(), parent, height };
+    let header = Header { digest: Sha256::digest(&bytes).into(), parent, height, epoch: 0 };
     Block::new(header, bytes)
 }
 

@@ -12,6 +12,7 @@ mod evidence;
 pub mod message;
 pub mod peers;
 mod report;
+mod roster;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,11 +22,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use triad_chain::{Gate, Ledger, Submitter, Work, clock_ms};
+use triad_chain::{Gate, Ledger, Reign, Submitter, Work, clock_ms};
 use triad_consensus::{EvidenceStore, Gossip, Heard, Stats};
 
 use message::{Hello, MAX_WORK_BYTES, Message};
 pub use peers::{Member, Peers, Standing};
+pub use roster::Roster;
 
 const HELLO: Duration = Duration::from_millis(500);
 const WATCH: Duration = Duration::from_millis(100);
@@ -51,6 +53,7 @@ pub(crate) struct Counts {
 /// Cheap to clone through its `Arc`.
 pub struct Cluster {
     pub peers: Peers,
+    roster: Roster,
     pub(crate) counts: Counts,
     pub(crate) stats: Arc<Stats>,
     evidence: Arc<EvidenceStore>,
@@ -67,12 +70,14 @@ impl std::fmt::Debug for Cluster {
 impl Cluster {
     pub fn new(
         own: [u8; 32],
-        members: Vec<Member>,
+        roster: Roster,
         ledger: Ledger,
         consensus: &triad_consensus::Handle,
     ) -> Arc<Cluster> {
+        let members = ledger.reigns().last().map(|reign| roster.members(reign)).unwrap_or_default();
         Arc::new(Cluster {
             peers: Peers::new(own, members),
+            roster,
             counts: Counts::default(),
             stats: consensus.stats(),
             evidence: consensus.evidence(),
@@ -178,11 +183,35 @@ impl Cluster {
         }
     }
 
+    /// Takes in what the chain says of its validators, and says so.
+    fn keep_roster(&self, told: &mut Arc<Vec<Reign>>) {
+        let now = self.ledger.reigns();
+        if Arc::ptr_eq(&now, told) {
+            return;
+        }
+        let Some(reign) = now.last() else { return };
+        let epoch = now.len() - 1;
+        self.peers.are(self.roster.members(reign));
+        let names = |members: &[triad_chain::ChainMember]| {
+            members.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        match reign.last {
+            Some(last) => tell(&format!(
+                "epoch {epoch} ends with block {last}; the validators after it: {}",
+                names(&reign.next)
+            )),
+            None => tell(&format!("epoch {epoch} begins; the validators: {}", names(&reign.validators))),
+        }
+        *told = now;
+    }
+
     /// Opens and shuts the gate, and tells the operator when something changes.
     async fn watch(&self, gate: Arc<Gate>) {
+        let mut told = self.ledger.reigns();
         let (mut had_quorum, mut was_behind, mut was_wrong) = (None, false, false);
         let started = Instant::now();
         loop {
+            self.keep_roster(&mut told);
             let now = self.standing();
             let has_quorum = now.has_quorum();
             if !has_quorum {

@@ -1,9 +1,10 @@
 //! Who else is there, how far they are, and what follows for this node: whether it may take work, and whether it is behind.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::message::Hello;
 
@@ -20,8 +21,10 @@ pub struct Member {
     pub name: String,
     pub key: [u8; 32],
     pub address: Option<std::net::SocketAddr>,
-    /// Among the validators; `None` for an observer.
+    /// Among the validators of this epoch; `None` for an observer.
     pub index: Option<u32>,
+    /// Whether it is a validator of the next epoch and not of this one.
+    pub joining: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -59,27 +62,35 @@ impl Standing {
 #[derive(Debug)]
 pub struct Peers {
     own: [u8; 32],
-    members: Vec<Member>,
-    validators: usize,
+    members: RwLock<Arc<Vec<Member>>>,
     heard: Mutex<BTreeMap<[u8; 32], Heard>>,
 }
 
 impl Peers {
     pub fn new(own: [u8; 32], members: Vec<Member>) -> Peers {
-        let validators = members.iter().filter(|m| m.index.is_some()).count();
-        Peers { own, members, validators, heard: Mutex::default() }
+        Peers { own, members: RwLock::new(Arc::new(members)), heard: Mutex::default() }
+    }
+
+    /// Another epoch began, or another one is decided.
+    pub fn are(&self, members: Vec<Member>) {
+        *self.members.write() = Arc::new(members);
     }
 
     pub fn own(&self) -> &[u8; 32] {
         &self.own
     }
 
-    pub fn members(&self) -> &[Member] {
-        &self.members
+    pub fn members(&self) -> Arc<Vec<Member>> {
+        self.members.read().clone()
+    }
+
+    fn validators(&self) -> usize {
+        self.members.read().iter().filter(|m| m.index.is_some()).count()
     }
 
     pub fn quorum(&self) -> usize {
-        self.validators - self.validators.saturating_sub(1) / 3
+        let validators = self.validators();
+        validators - validators.saturating_sub(1) / 3
     }
 
     pub fn hear(&self, from: [u8; 32], hello: Hello, now: Instant, now_ms: u64) {
@@ -93,19 +104,18 @@ impl Peers {
 
     /// `height` is this node's last stored block.
     pub fn standing(&self, height: u64, now: Instant) -> Standing {
-        let heard = self.heard.lock();
-        let present: Vec<&Heard> = self
-            .members
+        let (members, heard) = (self.members(), self.heard.lock());
+        let present: Vec<&Heard> = members
             .iter()
             .filter(|m| m.index.is_some() && m.key != self.own)
             .filter_map(|m| heard.get(&m.key))
             .filter(|h| now.saturating_duration_since(h.at) < SILENT_AFTER)
             .collect();
-        let votes = self.members.iter().any(|m| m.index.is_some() && m.key == self.own);
+        let votes = members.iter().any(|m| m.index.is_some() && m.key == self.own);
         let mut tips: Vec<u64> = present.iter().map(|h| h.hello.height).collect();
         tips.sort_unstable_by(|a, b| b.cmp(a));
         // Up to f may lie about how far they are: the one after them cannot.
-        let liars = self.validators - self.quorum();
+        let liars = self.validators() - self.quorum();
         let lag = tips.get(liars.min(tips.len().saturating_sub(1))).map_or(0, |t| t.saturating_sub(height));
         let mut offsets: Vec<i64> = present.iter().map(|h| h.clock_offset_ms).collect();
         offsets.sort_unstable();
@@ -123,8 +133,13 @@ mod tests {
     use super::*;
 
     fn peers(n: u8) -> Peers {
-        let member =
-            |i: u8| Member { name: format!("v{i}"), key: [i; 32], address: None, index: Some(u32::from(i)) };
+        let member = |i: u8| Member {
+            name: format!("v{i}"),
+            key: [i; 32],
+            address: None,
+            index: Some(u32::from(i)),
+            joining: false,
+        };
         Peers::new([0; 32], (0..n).map(member).collect())
     }
 

@@ -36,17 +36,27 @@ pub(super) fn wrong_clock(now: &Standing) -> String {
     )
 }
 
+fn role(member: &Member) -> &'static str {
+    match member.index {
+        Some(_) => "validator",
+        None if member.joining => "joining",
+        None => "observer",
+    }
+}
+
 impl Cluster {
     /// What `GET /v1/network` says.
     pub fn json(&self) -> Value {
         let (stats, standing, height) = (self.stats.snapshot(), self.standing(), self.ledger.height());
+        let members = self.peers.members();
+        let own = members.iter().find(|m| m.key == *self.peers.own());
+        let name_of = |index: u32| members.iter().find(|m| m.index == Some(index)).map(|m| m.name.clone());
+        let reigns = self.ledger.reigns();
+        let last = reigns.last().and_then(|reign| reign.last);
         let proven = self.evidence.counts();
-        let own = self.peers.members().iter().find(|m| m.key == *self.peers.own());
-        let name_of =
-            |index: u32| self.peers.members().iter().find(|m| m.index == Some(index)).map(|m| m.name.clone());
         json!({
             "name": own.map(|m| m.name.clone()),
-            "role": if own.is_some_and(|m| m.index.is_some()) { "validator" } else { "observer" },
+            "role": own.map_or("observer", role),
             "index": own.and_then(|m| m.index),
             "voting": match stats.voting {
                 Voting::Waiting => "waiting",
@@ -58,6 +68,8 @@ impl Cluster {
                 Voting::Denied { view } => Some(view),
                 _ => None,
             },
+            "epoch": stats.epoch,
+            "epoch_last_block": last,
             "validators": stats.validators.len(),
             "quorum": standing.quorum,
             "connected": standing.connected,
@@ -78,7 +90,7 @@ impl Cluster {
                 "malformed": self.counts.malformed.load(Relaxed),
             },
             "evidence": proven.values().sum::<u64>(),
-            "nodes": self.peers.members().iter().map(|m| self.member(m, &stats, &proven)).collect::<Vec<_>>(),
+            "nodes": members.iter().map(|m| self.member(m, &stats, &proven)).collect::<Vec<_>>(),
         })
     }
 
@@ -96,7 +108,7 @@ impl Cluster {
         let votes = member.index.and_then(|i| stats.validators.get(i as usize));
         json!({
             "name": member.name,
-            "role": if member.index.is_some() { "validator" } else { "observer" },
+            "role": role(member),
             "index": member.index,
             "key": hex::encode(member.key),
             "address": member.address.map(|a| a.to_string()),
@@ -127,7 +139,8 @@ impl Cluster {
                 "# HELP triad_network_{name} {help}.\n# TYPE triad_network_{name} {kind}\ntriad_network_{name}{total} {value}"
             );
         };
-        one("view", "gauge", "View of consensus", stats.view as f64);
+        one("epoch", "gauge", "Which set of validators agrees", stats.epoch as f64);
+        one("view", "gauge", "View of consensus, counted in its epoch", stats.view as f64);
         one("final_height", "gauge", "Highest block known to be final", stats.tip as f64);
         one("lag_blocks", "gauge", "Final blocks that this node lacks", standing.lag as f64);
         one("connected", "gauge", "Validators in reach, this one included", standing.connected as f64);
@@ -167,7 +180,7 @@ impl Cluster {
         ];
         for (name, kind, help) in heads {
             let _ = writeln!(out, "# HELP triad_network_{name} {help}.\n# TYPE triad_network_{name} {kind}");
-            for member in self.peers.members() {
+            for member in self.peers.members().iter() {
                 let who = member.name.replace(['\\', '"', '\n'], "_");
                 let votes = member.index.and_then(|i| stats.validators.get(i as usize)).copied();
                 let (heard, connected) = self.present(member);

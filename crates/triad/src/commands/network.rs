@@ -1,5 +1,6 @@
 //! `triad network`
 
+mod change;
 mod evidence;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -18,6 +19,7 @@ use crate::network::files::{self, CONFIG};
 use crate::network::local::LocalNode;
 use crate::network::table::{Row, render};
 use crate::node::layout::{Layout, NewChain, ValidatorKeys, read_genesis};
+use change::{ApproveArgs, ChangeArgs, SubmitArgs, ValidatorsArgs};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -35,6 +37,14 @@ pub enum Command {
     Genesis(GenesisArgs),
     /// Write the configuration of a node, from the genesis file and the address of one node.
     Join(Join),
+    /// Show who decides blocks now and in the next epoch.
+    Validators(ValidatorsArgs),
+    /// Propose other validators, or a rule that all follow from a block on.
+    Change(ChangeArgs),
+    /// Sign a proposed change with a validator's key.
+    Approve(ApproveArgs),
+    /// Send a change that a quorum approved.
+    Submit(SubmitArgs),
 }
 
 /// What a new chain is like.
@@ -164,6 +174,10 @@ pub fn run(command: Command) -> Done {
         Command::Key(args) => key(&args),
         Command::Genesis(args) => genesis(&args),
         Command::Join(args) => join(&args),
+        Command::Validators(args) => change::validators(&args),
+        Command::Change(args) => change::change(&args),
+        Command::Approve(args) => change::approve(&args),
+        Command::Submit(args) => change::submit(&args),
     }
 }
 
@@ -393,18 +407,25 @@ fn join(args: &Join) -> Done {
         known.retain(|p| p.key != key);
         known.push(PeerConfig { name: String::new(), key: key.to_owned(), address });
     }
+    let observer = !spec.genesis.validators.iter().any(|v| v.consensus_key.as_ref() == own);
     let mut peers = Vec::new();
     for validator in &spec.genesis.validators {
         let key = hex::encode(&validator.consensus_key);
         if validator.consensus_key.as_ref() == own {
             continue;
         }
-        let Some(peer) = known.iter().find(|p| p.key == key) else {
-            bail!("where is validator `{}`? Say --peer {key}=ADDRESS", validator.name);
-        };
-        peers.push(PeerConfig { name: validator.name.clone(), ..peer.clone() });
+        match known.iter().find(|p| p.key == key) {
+            Some(peer) => peers.push(PeerConfig { name: validator.name.clone(), ..peer.clone() }),
+            // It may be no validator any more; who follows can do without.
+            None if observer => {}
+            None => bail!("where is validator `{}`? Say --peer {key}=ADDRESS", validator.name),
+        }
     }
-    let observer = !spec.genesis.validators.iter().any(|v| v.consensus_key.as_ref() == own);
+    for other in known.iter().filter(|_| observer) {
+        if other.key != hex::encode(own) && peers.iter().all(|p| p.key != other.key) {
+            peers.push(other.clone());
+        }
+    }
     let network = NetworkConfig { listen: args.listen, observer, peers, observers: Vec::new() };
     let config = FileConfig { network: Some(network), ..FileConfig::default() };
     let genesis = layout.genesis();

@@ -138,7 +138,7 @@ mod tests {
             let layout = Layout::new(dir);
             assert_eq!(layout.spec().unwrap().hash, spec.hash);
             let keys = ValidatorKeys::load(&layout.validator()).unwrap();
-            keys.check(&spec).unwrap();
+            keys.check(&[triad_chain::Reign::genesis(&spec)]).unwrap();
             let key = triad_consensus::public_key(&keys.consensus().unwrap());
             let config = crate::config::read(&dir.join(CONFIG)).unwrap();
             let network = config.network.unwrap();

@@ -1,6 +1,7 @@
 //! The binary as a process, a load on it, and what it must still know afterwards.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod load;
 pub mod network;
 
 use std::io::{BufRead, BufReader};
@@ -179,4 +180,14 @@ pub fn next(seed: &mut u64) -> u64 {
     *seed ^= *seed >> 7;
     *seed ^= *seed << 17;
     *seed
+}
+
+/// What `triad verify` says of a receipt.
+pub fn verify(receipt: &Path, genesis: &Path) -> Value {
+    let done = Command::new(TRIAD)
+        .args(["verify", "--json", "--genesis"])
+        .args([genesis, receipt])
+        .output()
+        .unwrap();
+    serde_json::from_slice(&done.stdout).unwrap()
 }

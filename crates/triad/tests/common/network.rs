@@ -94,11 +94,43 @@ impl Network {
 
     /// One more node, which follows without voting and which all others admit.
     pub fn add_observer(&mut self) {
-        let data = self.dir.join("observer");
+        let said = self.join("observer");
+        let lines: Vec<&str> = said.lines().map(str::trim).collect();
+        let at = lines.iter().position(|line| *line == "[[network.observers]]").unwrap();
+        let section = lines[at..at + 3].join("\n");
+        for node in &self.nodes[..self.nodes.len() - 1] {
+            let path = node.data.join("node.toml");
+            let config = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(path, format!("{config}\n{section}\n")).unwrap();
+        }
+    }
+
+    /// The public entry of a node that is to become a validator, and where others will reach it. It is not started, and nobody
+    /// admits it yet.
+    pub fn add_candidate(&mut self, name: &str) -> (PathBuf, String) {
+        let entry = self.dir.join(format!("{name}.json"));
+        let made = Command::new(TRIAD)
+            .args(["network", "key", "--name", name, "--data-dir"])
+            .arg(self.dir.join(name))
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        std::fs::write(&entry, &made.stdout).unwrap();
+        self.join(name);
+        let config = std::fs::read_to_string(self.dir.join(name).join("node.toml")).unwrap();
+        let config: toml::Table = config.parse().unwrap();
+        (entry, config["network"]["listen"].as_str().unwrap().to_owned())
+    }
+
+    /// Writes the configuration of one node more, which knows where all validators are; what the command said.
+    fn join(&mut self, name: &str) -> String {
+        let data = self.dir.join(name);
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         // Each validator's key and address, from what the others know.
         let mut peers = std::collections::BTreeMap::new();
-        for node in &self.nodes {
+        for node in
+            self.nodes.iter().filter(|n| n.data.file_name().unwrap().to_string_lossy().starts_with("node-"))
+        {
             let config: toml::Table =
                 std::fs::read_to_string(node.data.join("node.toml")).unwrap().parse().unwrap();
             for peer in config["network"]["peers"].as_array().unwrap() {
@@ -115,19 +147,12 @@ impl Network {
         let done = join.output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let said = String::from_utf8(done.stdout).unwrap();
-        let lines: Vec<&str> = said.lines().map(str::trim).collect();
-        let at = lines.iter().position(|line| *line == "[[network.observers]]").unwrap();
-        let section = lines[at..at + 3].join("\n");
-        for node in &self.nodes {
-            let path = node.data.join("node.toml");
-            let config = std::fs::read_to_string(&path).unwrap();
-            std::fs::write(path, format!("{config}\n{section}\n")).unwrap();
-        }
         let path = data.join("node.toml");
         let config = std::fs::read_to_string(&path).unwrap();
         let ports = "http = \"127.0.0.1:0\"\nrpc = \"127.0.0.1:0\"\nmqtt = \"127.0.0.1:0\"\n";
         std::fs::write(path, format!("{ports}{config}")).unwrap();
         self.nodes.push(Member { data, http: String::new(), rpc: String::new(), child: None });
+        said
     }
 
     /// Waits until every node that runs says that it is ready.

@@ -3,28 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use alloy_primitives::{B256, hex};
-use alloy_sol_types::{SolCall as _, sol};
+use alloy_primitives::{B256, U256, hex};
+use alloy_sol_types::SolCall as _;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use triad_chain::ChainSpec;
+use triad_evm::VALIDATOR_SET;
+use triad_evm::bindings::IValidatorSet::{Vote, submitFaultCall};
 use triad_log::{Evidence, EvidenceId};
 
+use super::change::rpc_of;
+use crate::account::{KeystoreArgs, account};
 use crate::client::Api;
 use crate::commands::{Done, block_on};
 use crate::node::layout::read_genesis;
-
-sol! {
-    struct Vote {
-        uint64 parentView;
-        bytes32 digest;
-        bytes signature;
-    }
-
-    function submitFault(
-        bytes32 consensusKey, uint8 kind, uint64 epoch, uint64 view_, Vote first, Vote second
-    ) external;
-}
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -60,6 +52,22 @@ enum Command {
         #[command(flatten)]
         list: List,
     },
+    /// Record a proof on chain, in the `ValidatorSet` contract. It removes nobody: that takes a change which a quorum approves.
+    Submit {
+        /// The file.
+        file: PathBuf,
+        /// The HTTP API of any node of the network; its JSON-RPC is asked under /rpc.
+        #[arg(long, env = "TRIAD_API", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+        api: String,
+        #[command(flatten)]
+        keystore: KeystoreArgs,
+        /// Who pays for the transaction: `dev:N`, an address in the keystore, a keystore file, or a file with 64 hex digits.
+        #[arg(long, env = "TRIAD_ACCOUNT", default_value = "dev:0", value_name = "ACCOUNT")]
+        from: String,
+        /// Print a JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Check a proof offline.
     #[command(
         after_help = "Exit code 0: both votes are that validator's, on this chain, and contradict each other. 1: not so, and the reason is\nprinted. No node and no network are used. --json also gives the call of ValidatorSet.submitFault that records it on chain."
@@ -80,6 +88,9 @@ pub fn run(args: Args) -> Done {
     match args.command {
         None => list(&args.list),
         Some(Command::Fetch { id, out, list }) => fetch(id, out, &list),
+        Some(Command::Submit { file, api, keystore, from, json }) => {
+            submit(&file, &api, &account(&from, &keystore)?, json)
+        }
         Some(Command::Verify { file, genesis, json }) => verify(&file, &genesis, json),
     }
 }
@@ -179,11 +190,24 @@ fn submit_fault(evidence: &Evidence) -> submitFaultCall {
     submitFaultCall {
         consensusKey: B256::from(evidence.validator),
         kind: evidence.conflict.kind() as u8,
-        epoch: evidence.epoch,
+        epoch_: evidence.epoch,
         view_: evidence.view,
         first,
         second,
     }
+}
+
+fn submit(file: &Path, api: &str, from: &triad_chain::Wallet, json: bool) -> Done {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let evidence = Evidence::decode(&bytes).with_context(|| format!("{} is no evidence", file.display()))?;
+    let input = submit_fault(&evidence).abi_encode();
+    let sent = block_on(async { rpc_of(api)?.send(from, Some(VALIDATOR_SET), input, U256::ZERO).await })?;
+    if json {
+        println!("{}", json!({"transaction": sent["transactionHash"]}));
+    } else {
+        println!("Recorded on chain: 0x{} {}", hex::encode(evidence.validator), evidence.meaning());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn verify(file: &Path, genesis: &Path, json: bool) -> Done {
@@ -254,7 +278,7 @@ mod tests {
         };
         let call = submit_fault(&evidence(Conflict::notarizes([vote(5), vote(3)])));
         let read = submitFaultCall::abi_decode(&call.abi_encode()).unwrap();
-        assert_eq!((read.consensusKey.0, read.kind, read.epoch, read.view_), ([7; 32], 1, 2, 9));
+        assert_eq!((read.consensusKey.0, read.kind, read.epoch_, read.view_), ([7; 32], 1, 2, 9));
         assert_eq!((read.first.parentView, read.first.digest.0), (3, [3; 32]));
         assert_eq!((read.second.parentView, read.second.signature.to_vec()), (5, vec![5; 64]));
         // The contract takes the vote to give up first; of it only the signature counts.

@@ -1,0 +1,150 @@
+//! Validators of a network of processes are added and removed while a load runs: nothing acknowledged is lost, whoever comes
+//! votes and whoever goes follows, and receipts of every epoch hold against the genesis file.
+
+#![allow(clippy::unwrap_used)] // A test may panic.
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::load::Load;
+use common::network::Network;
+use common::*;
+use serde_json::Value;
+use triad_log::Receipt;
+
+const READY: Duration = Duration::from_secs(30);
+/// An epoch ends at most 128 blocks after the change.
+const EPOCH: Duration = Duration::from_secs(120);
+
+fn triad(args: &[&str]) -> String {
+    let done = Command::new(TRIAD).args(args).output().unwrap();
+    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// Proposes, lets these nodes approve, and sends.
+fn pass(net: &Network, what: &[&str], approve: &[usize], api: &str) {
+    let file = net.dir.join("change.json");
+    let file = file.to_str().unwrap();
+    triad(&[&["network", "change", "--api", api, "--out", file], what].concat());
+    for node in approve {
+        triad(&["network", "approve", file, "--data-dir", net.nodes[*node].data.to_str().unwrap()]);
+    }
+    let said = triad(&["network", "submit", file, "--api", api]);
+    assert!(said.contains("Effective after block"), "{said}");
+}
+
+fn wait_for(what: &str, within: Duration, mut done: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !done() {
+        assert!(since.elapsed() < within, "{what} did not happen within {within:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn receipt_of(runtime: &tokio::runtime::Runtime, http: &str, leaf: u64, path: &Path) -> Receipt {
+    let bytes = runtime.block_on(async {
+        let answer = reqwest::get(format!("{http}/v1/statements/{leaf}/receipt")).await.unwrap();
+        answer.bytes().await.unwrap()
+    });
+    std::fs::write(path, &bytes).unwrap();
+    Receipt::decode(&bytes).unwrap()
+}
+
+#[test]
+fn validators_come_and_go_while_the_load_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = runtime();
+    let mut net = Network::new(dir.path(), 4);
+    net.start();
+    net.ready(&runtime, READY);
+    register(dir.path(), &net.nodes[1].http, &net.nodes[1].rpc);
+    let height = net.height(&runtime, 1);
+    net.checkpoints(&runtime, height, READY);
+    let doors: Vec<String> = net.nodes.iter().map(|n| n.http.clone()).collect();
+    let (load, senders) = Load::start(&runtime, &doors, 4);
+    let network = |http: &str| runtime.block_on(get(format!("{http}/v1/network"))).unwrap_or_default();
+
+    // A fifth one. Nobody lists it in a configuration: that it is to come is enough to be admitted.
+    let (entry, listen) = net.add_candidate("acme");
+    let what = ["add", "--entry", entry.to_str().unwrap(), "--network", &listen];
+    pass(&net, &what, &[0, 1, 2], &doors[0]);
+    let found = runtime.block_on(get(format!("{}/v1/validators", doors[1]))).unwrap();
+    assert_eq!(found["next"].as_array().unwrap().len(), 5, "{found}");
+    net.nodes[4].start();
+    wait_for("the fifth validator's epoch", EPOCH, || network(&net.nodes[4].http)["epoch"] == 1);
+    net.ready(&runtime, READY);
+    wait_for("the fifth validator's vote", READY, || {
+        let now = network(&net.nodes[4].http);
+        let votes =
+            now["nodes"].as_array().and_then(|nodes| nodes.iter().find(|n| n["self"] == true).cloned());
+        let voted = votes.is_some_and(|own| own["votes"]["finalize"].as_u64() > Some(0));
+        now["role"] == "validator" && now["voting"] == "allowed" && voted
+    });
+
+    // One of the first goes; four of five must agree, the new one among them.
+    pass(&net, &["remove", "validator-0"], &[1, 2, 3, 4], &net.nodes[4].http);
+    wait_for("the epoch without validator 0", EPOCH, || network(&doors[0])["epoch"] == 2);
+    wait_for("validator 0 as an observer", READY, || network(&doors[0])["role"] == "observer");
+    // Its doors still take work, which the others make final.
+    let client = reqwest::Client::new();
+    let n = load.next.fetch_add(1, Relaxed);
+    let answer = runtime.block_on(post(&client, &doors[0], reading(n))).unwrap();
+    let late = answer["leaf"].as_u64().unwrap_or_else(|| panic!("{answer}"));
+
+    // What was decided survives that all are killed at once.
+    load.stop.store(true, Relaxed);
+    for sender in senders {
+        runtime.block_on(sender).unwrap();
+    }
+    for node in &mut net.nodes {
+        node.kill();
+    }
+    // With one that knows the genesis file and where the nodes are: it comes after them through all epochs.
+    net.add_observer();
+    for node in &mut net.nodes {
+        node.start();
+    }
+    net.ready(&runtime, READY);
+    let answer = runtime.block_on(post(&client, &net.nodes[2].http, reading(n))).unwrap();
+    assert_eq!(answer["leaf"].as_u64(), Some(late), "{answer}");
+
+    let height = net.height(&runtime, 1);
+    let checkpoints = net.checkpoints(&runtime, height, READY);
+    for other in &checkpoints[1..] {
+        assert_eq!(other["digest"], checkpoints[0]["digest"], "block {height}");
+    }
+
+    // Receipts of the first epoch and the last hold, each against the genesis file alone.
+    let genesis = net.dir.join("genesis.json");
+    let acknowledged = load.acknowledged.lock().unwrap().clone();
+    let first = *acknowledged.values().min().unwrap();
+    for (leaf, epoch) in [(first, 0), (late, 2)] {
+        let path = dir.path().join(format!("receipt-{leaf}"));
+        let receipt = receipt_of(&runtime, &net.nodes[5].http, leaf, &path);
+        assert_eq!((receipt.checkpoint.epoch, receipt.hand_overs.len()), (epoch, epoch as usize));
+        let said = verify(&path, &genesis);
+        assert_eq!(said["verified"], true, "{said}");
+        let mut cut = receipt;
+        if cut.hand_overs.pop().is_some() {
+            std::fs::write(&path, cut.encode()).unwrap();
+            assert_eq!(verify(&path, &genesis)["verified"], Value::Bool(false));
+        }
+    }
+    let pairs: Vec<(u32, u64)> = acknowledged.iter().map(|(n, leaf)| (*n, *leaf)).collect();
+    let all: Acknowledged = Arc::new(Mutex::new(pairs));
+    assert!(check_all(&runtime, &net.nodes[5].http, &all) > 100, "the load got through");
+
+    for node in &mut net.nodes {
+        node.stop();
+    }
+    for node in &net.nodes {
+        let audit = audit(&node.data);
+        assert_eq!(audit["ok"], true, "{audit}");
+    }
+}
