@@ -1,5 +1,5 @@
 //! Four validators and an observer as processes: under load through all doors the validators are killed one by one, all at
-//! once, and two at once, and one loses its disk. Nothing acknowledged is lost, nothing is there twice, all agree, and receipts need a quorum.
+//! once, and two at once, one stands still for a while, and one loses its disk. Nothing acknowledged is lost, nothing is there twice, all agree, and receipts need a quorum.
 
 #![allow(clippy::unwrap_used)] // A test may panic.
 
@@ -46,6 +46,17 @@ fn a_network_survives_kills_and_forgets_nothing_it_acknowledged() {
         net.nodes[victim].start();
         net.ready(&runtime, READY);
     }
+    // One stands still for longer than the others wait, with its connections open; the rest goes on without it.
+    let frozen = next(&mut seed) as usize % 4;
+    net.nodes[frozen].signal("STOP");
+    std::thread::sleep(Duration::from_secs(3));
+    let (since, before) = (Instant::now(), load.acknowledged.lock().unwrap().len());
+    while load.acknowledged.lock().unwrap().len() < before + 20 {
+        assert!(since.elapsed() < READY, "the load goes on while one stands still");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    net.nodes[frozen].signal("CONT");
+    net.ready(&runtime, READY);
     // All at once.
     for node in &mut net.nodes {
         node.kill();

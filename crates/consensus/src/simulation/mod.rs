@@ -395,9 +395,15 @@ impl Simulation {
     fn change(&mut self) {
         let traitors = self.validators.iter().filter(|v| v.role != Role::Honest).count() as u32;
         let which = self.rng.random_range(0..self.validators.len());
-        let next = self.sound().map(|v| v.disks[0].lock().sets().1).last().unwrap_or(0) ^ (1 << which);
+        // As whoever is furthest has it.
+        let furthest = self.sound().map(|v| {
+            let disk = v.disks[0].lock();
+            (disk.digests().len(), disk.changed(), disk.sets().1)
+        });
+        let Some((_, changed, next)) = furthest.max() else { return };
+        let next = next ^ (1 << which);
         // What was asked for and is not in a block yet may come first: the smallest set that can come of it.
-        let waiting = self.changes - self.sound().map(|v| v.disks[0].lock().changed()).max().unwrap_or(0);
+        let waiting = self.changes - changed;
         if next.count_ones() < (3 * traitors + 1).max(2) || waiting > 0 {
             return;
         }

@@ -54,6 +54,12 @@ impl Member {
         }
     }
 
+    /// SIGSTOP or SIGCONT: the process stands still, its connections stay, or it goes on.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
     /// In good order.
     pub fn stop(&mut self) {
         let mut child = self.child.take().expect("it runs");
