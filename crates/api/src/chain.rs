@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use triad_chain::{ChainMember, CheckpointSignature, Reign};
+use triad_chain::{ChainError, ChainMember, CheckpointSignature, Reign};
 use triad_log::Checkpoint;
 
 use crate::params::{Path, Query};
@@ -129,12 +129,14 @@ pub(crate) async fn validators(State(api): State<Api>, query: Query) -> Result<R
         let reigns = reader.reigns();
         let members = |all: &[ChainMember]| all.iter().map(member).collect::<Vec<_>>();
         let epoch = |(n, reign): (usize, &Reign)| {
-            json!({
+            let last = reign.last.map(|last| reader.checkpoint(last)).transpose()?.flatten();
+            Ok::<_, ChainError>(json!({
                 "epoch": n,
                 "first_block": reign.first,
                 "last_block": reign.last,
+                "last_digest": last.map(|(checkpoint, _)| hex0x(checkpoint.digest())),
                 "validators": members(&reign.validators),
-            })
+            }))
         };
         let rule = |(name, height): &(String, u64)| json!({"rule": name, "height": height});
         let current = reigns.last();
@@ -144,7 +146,7 @@ pub(crate) async fn validators(State(api): State<Api>, query: Query) -> Result<R
             "last_block": current.and_then(|reign| reign.last),
             "validators": current.map(|reign| members(&reign.validators)),
             "next": current.map(|reign| members(&reign.next)),
-            "epochs": reigns.iter().enumerate().map(epoch).collect::<Vec<_>>(),
+            "epochs": reigns.iter().enumerate().map(epoch).collect::<Result<Vec<_>, _>>()?,
             "rules": reader.scheduled_rules()?.iter().map(rule).collect::<Vec<_>>(),
         }))
     });

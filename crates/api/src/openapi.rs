@@ -70,6 +70,11 @@ fn parameters(path: &str, limits: &Limits) -> Vec<Value> {
             all.push(query("model", whole(), "model id"));
             all.extend(page(limits, "^[0-9]{1,18}\\.[0-9]{1,18}$"));
         }
+        Some("receipt") => all.push(query(
+            "under",
+            json!({"enum": ["first", "newest"], "default": "first"}),
+            "under the first certified checkpoint above the statement, or the newest",
+        )),
         Some("evidence") => all.extend(page(limits, EVIDENCE_ID)),
         Some("devices") => all.extend(page(limits, "^0x[0-9a-fA-F]{40}$")),
         _ => {}

@@ -206,9 +206,19 @@ pub(crate) async fn get(
 
 /// `GET /v1/statements/{leaf}/receipt`
 pub(crate) async fn receipt(State(api): State<Api>, path: Path, query: Query) -> Result<Response, Problem> {
-    query.only(&[])?;
+    let query = query.only(&["under"])?;
+    let newest = match query.get("under") {
+        None | Some("first") => false,
+        Some("newest") => true,
+        Some(other) => {
+            return Err(Problem::parameter(
+                "under",
+                format!("expected `first` or `newest`, found `{other}`"),
+            ));
+        }
+    };
     let leaf = path.number("leaf")?;
-    let made = api.read(move |reader| match reader.receipt(leaf) {
+    let made = api.read(move |reader| match reader.receipt_under(leaf, newest) {
         Ok(receipt) => Ok(receipt.encode()),
         Err(ReceiptError::NoSuchLeaf(leaf)) => Err(no_such_leaf(leaf, reader.tip().0.log_size)),
         Err(ReceiptError::NotAStatement(leaf)) => Err(not_a_statement(leaf)),

@@ -299,16 +299,29 @@ impl Reader {
         Ok(Some(StoredStatement { leaf, height, time_ms: block.checkpoint.time_ms, statement }))
     }
 
-    /// Everything that proves a statement, for whoever holds the genesis file.
+    /// Everything that proves a statement, for whoever holds the genesis file: under the first certified checkpoint at or above
+    /// its block.
     pub fn receipt(&self, leaf: u64) -> Result<Receipt, ReceiptError> {
+        self.receipt_under(leaf, false)
+    }
+
+    /// The same; `newest`: under the newest certified checkpoint.
+    pub fn receipt_under(&self, leaf: u64, newest: bool) -> Result<Receipt, ReceiptError> {
         let (tip, _) = self.tip();
         if leaf >= tip.log_size {
             return Err(ReceiptError::NoSuchLeaf(leaf));
         }
         let store = &self.ledger.0.store;
         let found = self.statement(leaf)?.ok_or(ReceiptError::NotAStatement(leaf))?;
-        let certified = store.certified(found.height)?.filter(|s| s.checkpoint.height.0 <= tip.height.0);
-        let certified = certified.ok_or(ReceiptError::NotCertified(found.height))?;
+        let certified = if newest { self.certified_checkpoint()? } else { None };
+        let certified = match certified.filter(|(checkpoint, _)| checkpoint.height.0 >= found.height) {
+            Some(newest) => Some(newest),
+            None => store
+                .certified(found.height)?
+                .filter(|s| s.checkpoint.height.0 <= tip.height.0)
+                .map(|s| (s.checkpoint, s.certificate.unwrap_or_default())),
+        };
+        let (checkpoint, certificate) = certified.ok_or(ReceiptError::NotCertified(found.height))?;
         let own = store.checkpoint(found.height)?.ok_or_else(|| {
             ChainError::corrupt(format!("the checkpoint of block {} is missing", found.height))
         })?;
@@ -316,7 +329,7 @@ impl Reader {
             ChainError::corrupt(format!("the key of device {} is missing", found.statement.signer()))
         })?;
         let verdicts = store.verdicts(found.height)?;
-        let certificate = Certificate::decode(certified.certificate.as_deref().unwrap_or_default())
+        let certificate = Certificate::decode(&certificate)
             .map_err(|e| ChainError::corrupt(format!("a stored certificate: {e}")))?;
         let verdict_leaf = VerdictLeaf {
             height: Height(found.height),
@@ -331,9 +344,9 @@ impl Reader {
             verdict_leaf_index: LeafIndex(own.checkpoint.log_size - 1),
             verdict_leaf,
             block_verdicts: &verdicts,
-            checkpoint: certified.checkpoint,
+            checkpoint,
             certificate,
-            hand_overs: self.hand_overs(certified.checkpoint.epoch)?,
+            hand_overs: self.hand_overs(checkpoint.epoch)?,
         };
         Receipt::build(parts, store.as_ref())
             .map_err(|e| ReceiptError::Chain(ChainError::corrupt(format!("the log: {e}"))))

@@ -67,6 +67,18 @@ pub enum VerifyError {
         /// Where the hand-overs end.
         reached: u64,
     },
+    /// The receipt does not go through the checkpoint that whoever verifies has known since it was new.
+    #[error(
+        "the trusted checkpoint 0x{} is neither its checkpoint nor the end of an epoch that it goes through; it is of epoch {epoch}. Keys \
+         that were retired and stolen since could have made it: ask a node for a receipt under its newest checkpoint",
+        hex::encode(.trusted)
+    )]
+    NotUnderTrusted {
+        /// The digest that was to be found.
+        trusted: [u8; 32],
+        /// The epoch of the receipt's checkpoint.
+        epoch: u64,
+    },
     /// A hand-over names another set than its checkpoint.
     #[error("the hand-over after epoch {epoch} brings other validators than its checkpoint names")]
     HandOver {
@@ -147,6 +159,18 @@ impl Receipt {
     /// Verifies a receipt file. Needs no network, no clock, no node.
     pub fn verify_bytes(bytes: &[u8], anchor: &TrustAnchor) -> Result<Report, VerifyError> {
         Receipt::decode(bytes)?.verify(anchor)
+    }
+
+    /// [`Self::verify`], and the receipt must go through a checkpoint whose digest (SHA-256) the verifier wrote down when it was
+    /// new: the last one of an epoch, which names the validators that follow, or the receipt's own. Genesis alone cannot tell
+    /// a chain from one that the keys of its first validators, retired and stolen years later, could make beside it.
+    pub fn verify_trusting(&self, anchor: &TrustAnchor, trusted: &[u8; 32]) -> Result<Report, VerifyError> {
+        let report = self.verify(anchor)?;
+        let mut through = self.hand_overs.iter().map(|over| &over.checkpoint).chain([&self.checkpoint]);
+        if through.any(|checkpoint| checkpoint.digest() == *trusted) {
+            return Ok(report);
+        }
+        Err(VerifyError::NotUnderTrusted { trusted: *trusted, epoch: self.checkpoint.epoch })
     }
 
     /// Verifies a receipt.

@@ -160,6 +160,12 @@ fn validators_come_down_from_genesis_by_hand_overs() {
         }
     }
     let good = ledger.receipt(0, 3);
+    // Whoever wrote the end of an epoch down believes receipts that go through it, and no older ones.
+    let trusted = good.hand_overs[1].checkpoint.digest();
+    assert!(good.verify_trusting(&ledger.anchor, &trusted).is_ok());
+    assert!(good.verify_trusting(&ledger.anchor, &good.checkpoint.digest()).is_ok());
+    let older = ledger.receipt(0, 1).verify_trusting(&ledger.anchor, &trusted);
+    assert_eq!(older.unwrap_err(), VerifyError::NotUnderTrusted { trusted, epoch: 0 });
     let mut missing = good.clone();
     missing.hand_overs.pop();
     assert!(matches!(refusal(&ledger, &missing), VerifyError::Epoch { epoch: 2, reached: 1, .. }));

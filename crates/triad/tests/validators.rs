@@ -136,6 +136,17 @@ fn validators_come_and_go_while_the_load_runs() {
             assert_eq!(verify(&path, &genesis)["verified"], Value::Bool(false));
         }
     }
+    // Who wrote the end of the second epoch down believes no receipt that former validators could make alone.
+    let found = runtime.block_on(get(format!("{}/v1/validators", net.nodes[5].http))).unwrap();
+    let trusted = found["epochs"][1]["last_digest"].as_str().unwrap();
+    let path = dir.path().join("newest");
+    let (path, leaf) = (path.to_str().unwrap(), first.to_string());
+    let check = ["verify", path, "--genesis", genesis.to_str().unwrap(), "--trusted-checkpoint", trusted];
+    triad(&["receipt", "get", &leaf, "--newest", "--out", path, "--api", &net.nodes[5].http]);
+    triad(&check);
+    triad(&["receipt", "get", &leaf, "--out", path, "--api", &net.nodes[5].http]);
+    let refused = Command::new(TRIAD).args(check).output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stdout).contains("NOT PROVED: the trusted checkpoint"));
     let pairs: Vec<(u32, u64)> = acknowledged.iter().map(|(n, leaf)| (*n, *leaf)).collect();
     let all: Acknowledged = Arc::new(Mutex::new(pairs));
     assert!(check_all(&runtime, &net.nodes[5].http, &all) > 100, "the load got through");

@@ -21,6 +21,9 @@ pub enum Command {
         /// Where to write it [default: LEAF.receipt].
         #[arg(long)]
         out: Option<PathBuf>,
+        /// Under the newest checkpoint, not the first one above the statement: for whoever verifies with --trusted-checkpoint.
+        #[arg(long)]
+        newest: bool,
         #[command(flatten)]
         remote: Remote,
     },
@@ -44,7 +47,7 @@ pub enum Command {
 
 pub fn run(command: Command) -> Done {
     match command {
-        Command::Get { leaf, out, remote } => get(leaf, out, &remote),
+        Command::Get { leaf, out, newest, remote } => get(leaf, out, newest, &remote),
         Command::Evm { leaf, out, also, remote } => {
             let out = out.unwrap_or_else(|| format!("{leaf}.evm.json").into());
             let made = block_on(public_proof::fetch(leaf, &remote.api, &also))?;
@@ -60,10 +63,11 @@ pub fn run(command: Command) -> Done {
     }
 }
 
-fn get(leaf: u64, out: Option<PathBuf>, remote: &Remote) -> Done {
+fn get(leaf: u64, out: Option<PathBuf>, newest: bool, remote: &Remote) -> Done {
     let out = out.unwrap_or_else(|| format!("{leaf}.receipt").into());
-    let bytes =
-        block_on(async { Api::new(&remote.api)?.bytes(&format!("/v1/statements/{leaf}/receipt")).await })?;
+    let under = if newest { "?under=newest" } else { "" };
+    let path = format!("/v1/statements/{leaf}/receipt{under}");
+    let bytes = block_on(async { Api::new(&remote.api)?.bytes(&path).await })?;
     std::fs::write(&out, &bytes).with_context(|| format!("cannot write {}", out.display()))?;
     println!("{} bytes in {}", bytes.len(), out.display());
     println!("Check it: triad verify {} --genesis genesis.json", out.display());

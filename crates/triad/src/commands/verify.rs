@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use alloy_primitives::B256;
 use anyhow::Context as _;
 use triad_log::{Receipt, TrustAnchor};
 
@@ -18,6 +19,10 @@ pub struct Args {
     /// The chain's genesis file.
     #[arg(long)]
     genesis: PathBuf,
+    /// The digest of an epoch's last checkpoint, written down when it was new (`triad network validators`): the receipt must go
+    /// through it. Guards against keys of former validators that were stolen later; such a receipt is refused.
+    #[arg(long, value_name = "DIGEST")]
+    trusted_checkpoint: Option<B256>,
     /// Print a JSON object.
     #[arg(long)]
     json: bool,
@@ -28,9 +33,13 @@ pub fn run(args: &Args) -> Done {
         |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let genesis = String::from_utf8(read(&args.genesis)?).context("the genesis file is not UTF-8")?;
     let anchor = TrustAnchor::from_genesis_json(&genesis)?;
-    let verified = Receipt::decode(&read(&args.receipt)?)
-        .map_err(|e| e.to_string())
-        .and_then(|receipt| receipt.verify(&anchor).map_err(|e| e.to_string()));
+    let verified = Receipt::decode(&read(&args.receipt)?).map_err(|e| e.to_string()).and_then(|receipt| {
+        let verified = match &args.trusted_checkpoint {
+            None => receipt.verify(&anchor),
+            Some(trusted) => receipt.verify_trusting(&anchor, &trusted.0),
+        };
+        verified.map_err(|e| e.to_string())
+    });
     match verified {
         Ok(report) => {
             if args.json {

@@ -297,6 +297,12 @@ pub fn validators(args: &ValidatorsArgs) -> Done {
         }
     };
     println!("Epoch {}", found["epoch"]);
+    for epoch in found["epochs"].as_array().into_iter().flatten() {
+        // What `triad verify --trusted-checkpoint` takes; to be written down while it is new.
+        if let Some(digest) = epoch["last_digest"].as_str() {
+            println!("  after block {}, digest {digest}", epoch["last_block"]);
+        }
+    }
     list(&found["validators"]);
     match found["last_block"].as_u64() {
         Some(last) => {
