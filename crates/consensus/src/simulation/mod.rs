@@ -18,7 +18,14 @@ mod evidence;
 mod ledger;
 mod runs;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{
@@ -33,7 +40,7 @@ use futures::future::select_all;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use crate::{
-    Application as _, Config, Network,
+    Application as _, Config, ConsensusError, Network,
     directory::{self, Directory},
     engine::{Channels, Running, Setup, journal_partition},
     epochs::Epochs,
@@ -90,6 +97,8 @@ struct Validator {
     ledger: Option<Ledger>,
     tasks: Vec<Task<()>>,
     starts: u64,
+    /// It was told that its key is in use elsewhere, and stopped.
+    ended: Arc<AtomicBool>,
     /// Survives crashes, as its files would.
     evidence: Arc<EvidenceStore>,
     /// How often its disk was emptied.
@@ -168,6 +177,7 @@ impl Simulation {
                 ledger: None,
                 tasks: Vec::new(),
                 starts: 0,
+                ended: Arc::default(),
                 evidence: Arc::new(EvidenceStore::in_memory(NAMESPACE)),
                 wiped: 0,
                 stats: Arc::default(),
@@ -242,6 +252,9 @@ impl Simulation {
 
     async fn start(&mut self, index: usize) {
         let role = self.validators[index].role;
+        if self.validators[index].ended.swap(false, Relaxed) {
+            self.end(index).await;
+        }
         if role == Role::Sleeper || !self.validators[index].tasks.is_empty() {
             return;
         }
@@ -316,7 +329,9 @@ impl Simulation {
         S: commonware_p2p::Sender<PublicKey = PublicKey>,
         R: commonware_p2p::Receiver<PublicKey = PublicKey>,
     {
-        let sound = self.validators[index].role.is_sound();
+        let validator = &self.validators[index];
+        let sound = validator.role.is_sound();
+        let (forgot, ended) = (validator.wiped > 0, validator.ended.clone());
         let manager = self.oracle.manager();
         let blocker = self.oracle.control(self.keys[index].clone());
         let run = self.validators[index].starts;
@@ -332,7 +347,15 @@ impl Simulation {
             let (names, tasks): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
             let end = tokio::select! {
                 biased;
-                Some(error) = errors.recv() => error.to_string(),
+                Some(error) = errors.recv() => {
+                    // Whoever saw its votes was out of reach when it asked, and is not any more: it stops, to follow when it is
+                    // started again. What it voted in between may have been a second vote.
+                    if forgot && matches!(error, ConsensusError::KeyInUse { .. }) {
+                        ended.store(true, Relaxed);
+                        return;
+                    }
+                    error.to_string()
+                }
                 (result, which, _) = select_all(tasks) => format!("{} ended: {result:?}", names[which]),
             };
             // A twin may find that the chain is not what it voted for.
@@ -341,12 +364,16 @@ impl Simulation {
         self.validators[index].tasks.push(task);
     }
 
-    async fn crash(&mut self, index: usize) {
+    async fn end(&mut self, index: usize) {
         for task in std::mem::take(&mut self.validators[index].tasks) {
             task.abort();
             let _ = task.await;
         }
         self.validators[index].ledger = None;
+    }
+
+    async fn crash(&mut self, index: usize) {
+        self.end(index).await;
         if self.validators[index].role == Role::Amnesiac && self.rng.random_bool(0.5) {
             let validator = &mut self.validators[index];
             validator.wiped += 1;
@@ -488,6 +515,11 @@ impl Simulation {
         while !self.complete() {
             assert!(self.context.current() < deadline, "not healed: {}", self.describe());
             self.context.sleep(Duration::from_millis(100)).await;
+            for index in 0..self.validators.len() {
+                if self.validators[index].ended.load(Relaxed) {
+                    self.start(index).await;
+                }
+            }
         }
         self.check();
         let denied = |v: &&Validator| matches!(v.stats.snapshot().voting, Voting::Denied { .. });
