@@ -90,6 +90,13 @@ pub struct SubmitArgs {
     /// A change with the approvals of a quorum. Of several files with the same change, all approvals count.
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    sender: Sender,
+}
+
+/// Who sends a call to the `ValidatorSet` contract, and through which node.
+#[derive(Debug, clap::Args)]
+pub(super) struct Sender {
     /// The HTTP API of any node of the network; its JSON-RPC is asked under /rpc.
     #[arg(long, env = "TRIAD_API", default_value = "http://127.0.0.1:8080", value_name = "URL")]
     api: String,
@@ -100,7 +107,15 @@ pub struct SubmitArgs {
     from: String,
     /// Print a JSON object.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
+}
+
+impl Sender {
+    /// Sends it and waits until it is final; its receipt.
+    pub(super) async fn send(&self, input: Vec<u8>) -> anyhow::Result<Value> {
+        let from = account(&self.from, &self.keystore)?;
+        rpc_of(&self.api)?.send(&from, Some(VALIDATOR_SET), input, U256::ZERO).await
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -163,7 +178,7 @@ impl Proposal {
     }
 }
 
-pub(super) fn rpc_of(api: &str) -> anyhow::Result<Rpc> {
+fn rpc_of(api: &str) -> anyhow::Result<Rpc> {
     Rpc::new(&format!("{}/rpc", Api::new(api)?.base))
 }
 
@@ -255,10 +270,11 @@ pub fn submit(args: &SubmitArgs) -> Done {
     }
     proposal.approvals.sort_by_key(|a| a.consensus_key);
     proposal.approvals.dedup_by_key(|a| a.consensus_key);
-    let (to, input) = proposal.change.call(&proposal.approvals);
+    let (_, input) = proposal.change.call(&proposal.approvals);
+    let api = &args.sender.api;
     let (receipt, after) = block_on(async {
-        validators_of(&args.api).await?;
-        let rpc = rpc_of(&args.api)?;
+        validators_of(api).await?;
+        let rpc = rpc_of(api)?;
         let now = rpc.view(VALIDATOR_SET, &IValidatorSet::nonceCall {}.abi_encode()).await?;
         let now = IValidatorSet::nonceCall::abi_decode_returns(&now)?;
         ensure!(
@@ -266,10 +282,9 @@ pub fn submit(args: &SubmitArgs) -> Done {
             "the file is change {} of this chain and {now} is next: another change passed since. Make and approve it again",
             proposal.nonce
         );
-        let receipt = rpc.send(&account(&args.from, &args.keystore)?, Some(to), input, U256::ZERO).await?;
-        Ok((receipt, validators_of(&args.api).await?))
+        Ok((args.sender.send(input).await?, validators_of(api).await?))
     })?;
-    if args.json {
+    if args.sender.json {
         println!(
             "{}",
             json!({"transaction": receipt["transactionHash"], "epoch": after["epoch"], "last_block": after["last_block"]})

@@ -3,17 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use alloy_primitives::{B256, U256, hex};
+use alloy_primitives::{B256, hex};
 use alloy_sol_types::SolCall as _;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use triad_chain::ChainSpec;
-use triad_evm::VALIDATOR_SET;
 use triad_evm::bindings::IValidatorSet::{Vote, submitFaultCall};
 use triad_log::{Evidence, EvidenceId};
 
-use super::change::rpc_of;
-use crate::account::{KeystoreArgs, account};
+use super::change::Sender;
 use crate::client::Api;
 use crate::commands::{Done, block_on};
 use crate::node::layout::read_genesis;
@@ -56,17 +54,8 @@ enum Command {
     Submit {
         /// The file.
         file: PathBuf,
-        /// The HTTP API of any node of the network; its JSON-RPC is asked under /rpc.
-        #[arg(long, env = "TRIAD_API", default_value = "http://127.0.0.1:8080", value_name = "URL")]
-        api: String,
         #[command(flatten)]
-        keystore: KeystoreArgs,
-        /// Who pays for the transaction: `dev:N`, an address in the keystore, a keystore file, or a file with 64 hex digits.
-        #[arg(long, env = "TRIAD_ACCOUNT", default_value = "dev:0", value_name = "ACCOUNT")]
-        from: String,
-        /// Print a JSON object.
-        #[arg(long)]
-        json: bool,
+        sender: Sender,
     },
     /// Check a proof offline.
     #[command(
@@ -88,9 +77,7 @@ pub fn run(args: Args) -> Done {
     match args.command {
         None => list(&args.list),
         Some(Command::Fetch { id, out, list }) => fetch(id, out, &list),
-        Some(Command::Submit { file, api, keystore, from, json }) => {
-            submit(&file, &api, &account(&from, &keystore)?, json)
-        }
+        Some(Command::Submit { file, sender }) => submit(&file, &sender),
         Some(Command::Verify { file, genesis, json }) => verify(&file, &genesis, json),
     }
 }
@@ -197,12 +184,12 @@ fn submit_fault(evidence: &Evidence) -> submitFaultCall {
     }
 }
 
-fn submit(file: &Path, api: &str, from: &triad_chain::Wallet, json: bool) -> Done {
+fn submit(file: &Path, sender: &Sender) -> Done {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let evidence = Evidence::decode(&bytes).with_context(|| format!("{} is no evidence", file.display()))?;
     let input = submit_fault(&evidence).abi_encode();
-    let sent = block_on(async { rpc_of(api)?.send(from, Some(VALIDATOR_SET), input, U256::ZERO).await })?;
-    if json {
+    let sent = block_on(sender.send(input))?;
+    if sender.json {
         println!("{}", json!({"transaction": sent["transactionHash"]}));
     } else {
         println!("Recorded on chain: 0x{} {}", hex::encode(evidence.validator), evidence.meaning());
