@@ -11,7 +11,7 @@ use std::sync::Arc;
 use commonware_consensus::{
     marshal::standard::Inline,
     simplex::{self, ForwardPolicy, SkipBudget, SkipPolicy, elector::RoundRobin},
-    types::{Epoch, ViewDelta},
+    types::{Epoch, Epocher as _, Height, ViewDelta},
 };
 use commonware_cryptography::{Sha256, ed25519::PublicKey, sha256};
 use commonware_p2p::{
@@ -168,7 +168,7 @@ where
         let Reign { epoch, validators, .. } = reign;
         let index = validators.position(&self.checked.public).and_then(|index| u32::try_from(index).ok());
         let journal = format!("{}{}", self.partition, journal_partition(epoch));
-        let memory = Arc::new(Memory::new(validators.len(), highest_view(context, &journal).await));
+        let memory = Arc::new(Memory::new(validators.len(), highest_view(context, &journal).await?));
         let (voting, mut allowed) = watch::channel(Voting::Waiting);
         self.shared.stats.begin(epoch, validators.len(), allowed.clone());
         let verifier = Scheme::verifier(&self.namespace, validators.clone());
@@ -283,7 +283,6 @@ where
 
     /// What an epoch is built on: genesis, or the last block of the epoch before.
     async fn parent_of(&self, epoch: u64) -> Result<sha256::Digest, ConsensusError> {
-        use commonware_consensus::types::{Epocher as _, Height};
         let Some(first) = self.epochs.first(Epoch::new(epoch)).filter(|_| epoch > 0) else {
             return Ok(sha256::Digest::from(self.app.genesis().digest));
         };
@@ -298,9 +297,15 @@ where
     }
 }
 
-/// The highest view that a journal has a file for; it is named after the view, big-endian.
-async fn highest_view(context: &impl Runtime, journal: &str) -> u64 {
-    // No such folder: this key has not voted in the epoch.
-    let names = context.scan(journal).await.unwrap_or_default();
-    names.into_iter().filter_map(|name| Some(u64::from_be_bytes(name.try_into().ok()?))).max().unwrap_or(0)
+/// The highest view that a journal has a file for; it is named after the view, big-endian. One that cannot be listed is an error:
+/// taken for an empty one, it would make this key an amnesiac for ever.
+async fn highest_view(context: &impl Runtime, journal: &str) -> Result<u64, ConsensusError> {
+    let names = match context.scan(journal).await {
+        Ok(names) => names,
+        // This key has not voted in the epoch.
+        Err(commonware_runtime::Error::PartitionMissing(_)) => return Ok(0),
+        Err(error) => return Err(ConsensusError::io("cannot list the journal", journal, error)),
+    };
+    let views = names.into_iter().filter_map(|name| Some(u64::from_be_bytes(name.try_into().ok()?)));
+    Ok(views.max().unwrap_or(0))
 }
