@@ -1,0 +1,105 @@
+//! What happens to a network from outside: items come in, links are cut, validators crash and change.
+
+use rand::RngExt as _;
+
+use super::{Role, Simulation, ledger};
+
+impl Simulation {
+    /// Makes all links as they should be now.
+    pub(super) async fn links(&mut self) {
+        for from in 0..self.keys.len() {
+            for to in 0..self.keys.len() {
+                if from == to {
+                    continue;
+                }
+                let (a, b) = (self.keys[from].clone(), self.keys[to].clone());
+                // Absent already is fine.
+                let _ = self.oracle.remove_link(a.clone(), b.clone()).await;
+                if !self.cut.contains(&(from, to)) {
+                    self.oracle.add_link(a, b, self.link.clone()).await.expect("a new link");
+                }
+            }
+        }
+    }
+
+    pub(super) fn submit(&mut self) {
+        let item = self.submitted;
+        let n = self.validators.len();
+        let first = self.rng.random_range(0..n);
+        let mut taken = false;
+        for i in 0..n {
+            let validator = &self.validators[(first + i) % n];
+            // One takes it, the others hear of it or not.
+            if validator.role == Role::Honest
+                && let Some(ledger) = &validator.ledger
+                && (!taken || self.rng.random_ratio(2, 3))
+            {
+                ledger.submit(item);
+                taken = true;
+            }
+        }
+        self.submitted += u64::from(taken);
+    }
+
+    /// Asks for another set of validators, in which the traitors are still few enough.
+    fn change(&mut self) {
+        let traitors = self.validators.iter().filter(|v| v.role != Role::Honest).count() as u32;
+        let which = self.rng.random_range(0..self.validators.len());
+        // As whoever is furthest has it.
+        let furthest = self.sound().map(|v| {
+            let disk = v.disks[0].lock();
+            (disk.digests().len(), disk.changed(), disk.sets().1)
+        });
+        let Some((_, changed, next)) = furthest.max() else { return };
+        let next = next ^ (1 << which);
+        // What was asked for and is not in a block yet may come first: the smallest set that can come of it.
+        let waiting = self.changes - changed;
+        if next.count_ones() < (3 * traitors + 1).max(2) || waiting > 0 {
+            return;
+        }
+        self.changes += 1;
+        let item = ledger::change(self.changes, which);
+        let mut taken = false;
+        for validator in self.validators.iter().filter(|v| v.role == Role::Honest) {
+            if let Some(ledger) = &validator.ledger {
+                ledger.submit(item);
+                taken = true;
+            }
+        }
+        self.changes -= u64::from(!taken);
+    }
+
+    pub(super) async fn trouble(&mut self) {
+        let n = self.validators.len();
+        if self.changing && self.rng.random_ratio(1, 2) {
+            self.change();
+        }
+        let one = self.rng.random_range(0..n);
+        match self.rng.random_range(0..8) {
+            0 | 1 => self.crash(one).await,
+            2..=4 => self.start(one).await,
+            5 => {
+                // A cut between two groups, one way or both.
+                let group = self.rng.random_range(1..(1u32 << n));
+                let one_way = self.rng.random_bool(0.5);
+                let inside = |i: usize| group >> i & 1 == 1;
+                self.cut.clear();
+                for a in 0..n {
+                    for b in 0..n {
+                        if inside(a) && !inside(b) {
+                            self.cut.push((a, b));
+                            if !one_way {
+                                self.cut.push((b, a));
+                            }
+                        }
+                    }
+                }
+                self.links().await;
+            }
+            _ => {
+                self.cut.clear();
+                self.links().await;
+            }
+        }
+    }
+}
