@@ -97,6 +97,9 @@ impl Default for Limits {
 /// The other nodes as this one sees them.
 pub type NetworkView = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
+/// Another node that keeps more of the past than this one: its name, and where its API listens.
+pub type Elsewhere = Arc<dyn Fn() -> Option<(String, String)> + Send + Sync>;
+
 /// The evidence of double votes that the node holds.
 pub type EvidenceView = Arc<dyn Fn() -> HeldEvidence + Send + Sync>;
 
@@ -115,6 +118,8 @@ pub struct Backend {
     pub network: Option<NetworkView>,
     /// What `GET /v1/network/evidence` says.
     pub evidence: Option<EvidenceView>,
+    /// Named where this node no longer keeps what is asked for.
+    pub elsewhere: Option<Elsewhere>,
     /// Served under `/rpc`, with this door's connection limits and metrics.
     pub rpc: Option<axum::Router>,
 }
@@ -129,6 +134,7 @@ impl Backend {
             ready: None,
             network: None,
             evidence: None,
+            elsewhere: None,
             rpc: None,
         }
     }

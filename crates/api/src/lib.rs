@@ -26,6 +26,7 @@ mod readings;
 mod routes;
 mod schemas;
 mod server;
+mod snapshots;
 mod sources;
 mod state;
 mod statements;
@@ -34,7 +35,7 @@ mod submit;
 mod time;
 mod verdicts;
 
-pub use config::{ApiConfig, Backend, EvidenceView, Limits, MetricsText, ReadyCheck};
+pub use config::{ApiConfig, Backend, Elsewhere, EvidenceView, Limits, MetricsText, ReadyCheck};
 pub use evidence::{HeldEvidence, NamedEvidence};
 pub use server::{ApiServer, ServeError, serve};
 pub use sources::Peer;

@@ -11,6 +11,7 @@ use crate::evidence::EVIDENCE;
 use crate::problem::PROBLEM_JSON;
 use crate::routes::ROUTES;
 use crate::schemas::{self, reference};
+use crate::snapshots;
 use crate::state::Api;
 use crate::statements::{COSE, RECEIPT};
 
@@ -26,6 +27,7 @@ fn path_parameter(path: &str, name: &str) -> Value {
     let (schema, what) = match name {
         "leaf" => (whole(), "leaf index in the log"),
         "height" => (whole(), "block number"),
+        "index" => (whole(), "counts from 0"),
         "name" => (json!({"type": "string", "minLength": 1}), "resolved SenML name, percent-encoded"),
         _ if path.starts_with("/v1/streams") => (hex(64), "stream id"),
         _ if path.starts_with("/v1/network") => {
@@ -98,6 +100,10 @@ fn good_answer(path: &str) -> Value {
         "/v1/devices/{id}/streams/{name}" | "/v1/streams/{id}" => json("Stream"),
         "/v1/checkpoint" | "/v1/checkpoints/{height}" => json("Checkpoint"),
         "/v1/status" => json("Status"),
+        "/v1/blocks/{height}" => json!({snapshots::BLOCK: binary}),
+        "/v1/snapshots" => json("Snapshots"),
+        "/v1/snapshots/{height}" => json!({snapshots::HEAD: binary}),
+        "/v1/snapshots/{height}/chunks/{index}" => json!({snapshots::CHUNK: binary}),
         "/v1/network/evidence" => json("EvidenceList"),
         "/v1/network/evidence/{id}" => json!({EVIDENCE: binary}),
         "/metrics" => json!({"application/openmetrics-text": {"schema": {"type": "string"}}}),

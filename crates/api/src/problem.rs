@@ -37,6 +37,7 @@ pub(crate) const OWN: &[(&str, u16, &str)] = &[
     ("no-such-stream", 404, "There is no such stream"),
     ("no-such-block", 404, "There is no such block"),
     ("no-such-evidence", 404, "There is no such evidence"),
+    ("no-such-snapshot", 404, "There is no such snapshot"),
     ("method-not-allowed", 405, "The route has no such method"),
     ("not-acceptable", 406, "No accepted media type can be given"),
     ("body-timeout", 408, "The body took too long"),
@@ -46,6 +47,7 @@ pub(crate) const OWN: &[(&str, u16, &str)] = &[
     ("internal", 500, "The node failed"),
     ("busy", 503, "The node is busy"),
     ("not-certified", 503, "Not certified yet"),
+    ("not-kept", 503, "Not kept on this node"),
     ("not-ready", 503, "The node is not ready"),
     ("too-many-connections", 503, "Too many connections"),
     ("stopping", 503, "The node is going down"),
@@ -96,6 +98,7 @@ pub(crate) const REFUSALS: &[(&str, &str)] = &[
     ("device-quota", "Too many statements of the device wait"),
     ("too-many-streams", "The device has too many streams"),
     ("source-slowed", "Bad signatures came from this source"),
+    ("used-before", "The sequence number was used before this node's history"),
     ("read-only", "The node only reads"),
     ("no-quorum", "Too few validators are in reach"),
     ("catching-up", "The node is behind the others"),
@@ -147,6 +150,13 @@ impl Problem {
         problem
     }
 
+    /// Where it may be had instead.
+    pub fn elsewhere(mut self, name: String, url: String) -> Problem {
+        self.detail = format!("{}; {name} may have it: {url}", self.detail);
+        self.extra.insert("elsewhere".into(), json!({"name": name, "url": url}));
+        self
+    }
+
     pub fn busy() -> Problem {
         Problem::new("busy", "the node has too much to do: try again in a moment").retry_after(1)
     }
@@ -190,7 +200,10 @@ impl From<Refusal> for Problem {
 
 impl From<ChainError> for Problem {
     fn from(error: ChainError) -> Problem {
-        Problem::internal(&error)
+        match error {
+            ChainError::NotKept { .. } => Problem::new("not-kept", error.to_string()),
+            error => Problem::internal(&error),
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use tower_http::cors::{Any, CorsLayer};
 use crate::problem::Problem;
 use crate::state::Api;
 use crate::{
-    chain, devices, did, evidence, health, metrics, openapi, readings, statements, streams, submit, verdicts,
+    chain, devices, did, evidence, health, metrics, openapi, readings, snapshots, statements, streams,
+    submit, verdicts,
 };
 
 /// (method, path, what it gives), for the index and the OpenAPI document.
@@ -36,6 +37,10 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/v1/streams/{id}/verdicts", "The verdicts on a stream"),
     ("GET", "/v1/checkpoint", "The newest certified checkpoint"),
     ("GET", "/v1/checkpoints/{height}", "The checkpoint of a block"),
+    ("GET", "/v1/blocks/{height}", "A block's bytes"),
+    ("GET", "/v1/snapshots", "Snapshots of the whole state that a new node can begin with"),
+    ("GET", "/v1/snapshots/{height}", "A snapshot's head: its chunks, and who vouches for them"),
+    ("GET", "/v1/snapshots/{height}/chunks/{index}", "A chunk of a snapshot"),
     ("GET", "/v1/genesis", "The genesis file, which receipts are verified against"),
     ("GET", "/v1/status", "Where the node stands"),
     ("GET", "/v1/validators", "Who decides blocks, in every epoch and in the next, and the rules to come"),
@@ -66,6 +71,10 @@ pub(crate) fn router(api: &Api) -> Router {
         .route("/v1/streams/{id}/verdicts", get(verdicts::list))
         .route("/v1/checkpoint", get(chain::newest))
         .route("/v1/checkpoints/{height}", get(chain::at))
+        .route("/v1/blocks/{height}", get(snapshots::block))
+        .route("/v1/snapshots", get(snapshots::list))
+        .route("/v1/snapshots/{height}", get(snapshots::head))
+        .route("/v1/snapshots/{height}/chunks/{index}", get(snapshots::chunk))
         .route("/v1/genesis", get(chain::genesis))
         .route("/v1/status", get(chain::status))
         .route("/v1/validators", get(chain::validators))

@@ -85,6 +85,11 @@ pub(crate) fn all() -> Value {
         ]),
         "Checkpoint": checkpoint(),
         "Status": status(),
+        "Snapshots": object(&[
+            ("snapshots", list(snapshot())),
+            ("begins_at", kind("integer", "the block after which this node began with a snapshot; 0: it has all")),
+            ("oldest_block", kind("integer", "the oldest block whose statements are here; 0: all are")),
+        ]),
         "Evidence": evidence(),
         "EvidenceList": object(&[
             ("evidence", list(reference("Evidence"))),
@@ -368,6 +373,21 @@ fn status() -> Value {
             ]),
         ),
         ("disk_bytes", kind("integer", "that the store takes")),
+    ])
+}
+
+fn snapshot() -> Value {
+    object(&[
+        ("height", kind("integer", "the block after which the state is this")),
+        ("digest", hex(32, "of that block's checkpoint")),
+        ("time", time()),
+        ("root", hex(32, "RFC 9162 root over the chunks")),
+        ("chunks", kind("integer", "how many there are")),
+        ("bytes", kind("integer", "all chunks together")),
+        ("signatures", kind("integer", "validators that vouch for it")),
+        ("quorum", kind("integer", "how many must, so that others begin with it")),
+        ("vouched_for", kind("boolean", "whether so many do")),
+        ("links", links(&["head"])),
     ])
 }
 

@@ -99,6 +99,13 @@ impl Api {
             let why = "the read did not end in time: ask for less, or try again";
             Err(Problem::new("read-timeout", why).retry_after(1))
         };
-        timeout(self.config.limits.read_timeout, run).await.unwrap_or_else(late)
+        let answer = timeout(self.config.limits.read_timeout, run).await.unwrap_or_else(late);
+        answer.map_err(|problem| match &self.backend.elsewhere {
+            Some(elsewhere) if problem.code == "not-kept" => match elsewhere() {
+                Some((name, url)) => problem.elsewhere(name, url),
+                None => problem,
+            },
+            _ => problem,
+        })
     }
 }

@@ -127,6 +127,17 @@ pub(crate) fn too_old(statement: &Statement) -> Refusal {
     Refusal::new(RefusalClass::Conflict, "too-old", why)
 }
 
+/// It may be the very statement that used it, or another.
+pub(crate) fn used_before(statement: &Statement) -> Refusal {
+    let why = format!(
+        "device {} used number {} before this node's history begins, so it cannot tell whether for this statement: ask a node that \
+         has it all",
+        statement.signer(),
+        statement.sequence().0
+    );
+    Refusal::new(RefusalClass::Unavailable, "used-before", why)
+}
+
 pub(crate) fn equivocation(statement: &Statement) -> Refusal {
     let why = format!(
         "device {} has used number {} for another statement",

@@ -1,4 +1,5 @@
-//! `triad audit`: re-executes every stored block from genesis in a scratch store and compares everything.
+//! `triad audit`: re-executes every stored block in a scratch store and compares everything. It begins with genesis, or, where the
+//! oldest blocks are not here, with the snapshot that the validators vouch for and that the rest stands on.
 
 use std::path::Path;
 
@@ -7,11 +8,14 @@ use triad_log::Certificate;
 use crate::error::ChainError;
 use crate::genesis::ChainSpec;
 use crate::ledger::Ledger;
+use crate::snapshot::{import, read_head};
 use crate::store::Store;
 
 /// How far an audit is, and what it covered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Audit {
+    /// The block after whose state it began: 0 is genesis.
+    pub from: u64,
     pub height: u64,
     pub tip: u64,
     pub statements: u64,
@@ -29,20 +33,25 @@ pub enum AuditError {
     Chain(#[from] ChainError),
 }
 
-/// Audits the chain under `dir`, which no node may have open. `scratch` is an empty directory; the replay needs about
+/// Audits the chain under `dir`, which no node may have open; `snapshots` is where its snapshots are. `scratch` is an empty directory; the replay needs about
 /// as much room in it as the chain takes. `progress` is called after each block.
 pub fn run(
     dir: &Path,
+    snapshots: &Path,
     spec: ChainSpec,
     scratch: &Path,
     mut progress: impl FnMut(&Audit),
 ) -> Result<Audit, AuditError> {
     let namespace = spec.namespace();
     let stored = Store::open(dir, &spec.hash)?;
-    let replay = Ledger::open_with(scratch, spec, 1, false)?;
     let tip = stored.tip()?.unwrap_or(0);
-    let mut audit = Audit { tip, ..Audit::default() };
-    for height in 1..=tip {
+    let from = stored.oldest()?;
+    if from > 0 {
+        begin(&snapshots.join(from.to_string()), from, &spec, scratch)?;
+    }
+    let replay = Ledger::open_with(scratch, spec, 1, false)?;
+    let mut audit = Audit { tip, from, height: from, ..Audit::default() };
+    for height in from + 1..=tip {
         let differs = |what: &str| AuditError::Differs { height, what: what.to_owned() };
         let block = stored.block(height)?.ok_or_else(|| differs("its body is missing"))?;
         // Checks parent, signatures, every root and the whole checkpoint against its own execution.
@@ -92,4 +101,22 @@ pub fn run(
         return Err(AuditError::Differs { height: tip, what: "the stored log has another root".into() });
     }
     Ok(audit)
+}
+
+/// Puts the state after the oldest block that is whole into the scratch store.
+fn begin(dir: &Path, height: u64, spec: &ChainSpec, scratch: &Path) -> Result<(), AuditError> {
+    let needed = |error: String| AuditError::Differs {
+        height,
+        what: format!(
+            "the blocks before it are not here, and the snapshot after it in {} cannot be begun with: {error}. Copy it from a \
+             node that has it",
+            dir.display()
+        ),
+    };
+    let head = read_head(dir).map_err(|error| needed(error.to_string()))?;
+    head.verify(&spec.anchor).map_err(|error| needed(error.to_string()))?;
+    if head.checkpoint.height.0 != height {
+        return Err(needed(format!("it is of block {}", head.checkpoint.height)));
+    }
+    Ok(import(scratch, spec, dir, &head, |_| ())?)
 }

@@ -86,6 +86,14 @@ pub enum ChainError {
          Make room, or let this user write there, and start it again"
     )]
     Disk(String),
+    #[error(
+        "this node keeps nothing before block {oldest}: it began with a snapshot, or dropped what was older"
+    )]
+    NotKept { oldest: u64 },
+    #[error("the snapshot cannot be used: {0}")]
+    Snapshot(String),
+    #[error("stopped before it was done")]
+    Stopped,
 }
 
 impl ChainError {

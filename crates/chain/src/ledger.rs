@@ -9,6 +9,7 @@ mod parent;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256};
@@ -31,6 +32,7 @@ use crate::mempool::Mempool;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::serve::Uncertified;
+use crate::snapshot::{Capture, Snapshots};
 use crate::state::View;
 use crate::state::records::{Reign, Scheduled};
 use crate::store::Store;
@@ -77,6 +79,10 @@ pub(crate) struct Inner {
     pub uncertified: Uncertified,
     /// What is accepted here goes to other nodes through this.
     pub outbox: Outbox,
+    pub snapshots: Snapshots,
+    /// See [`Store::base`] and [`Store::oldest`].
+    pub base: AtomicU64,
+    pub oldest: AtomicU64,
     /// All epochs up to the next block's.
     reigns: RwLock<Arc<Vec<Reign>>>,
     genesis: Block,
@@ -140,6 +146,7 @@ impl Ledger {
         };
         store.keep_history(history, tip.checkpoint.height.0)?;
         let reigns = reigns(&store, &rules.spec, &tip.checkpoint)?;
+        let (base, oldest) = (AtomicU64::new(store.base()?), AtomicU64::new(store.oldest()?));
         let (watchers, _) = broadcast::channel(WATCH_BUFFER);
         let pool = Mempool::new(&rules.spec.genesis);
         let inner = Inner {
@@ -156,6 +163,9 @@ impl Ledger {
             metrics: Metrics::default(),
             uncertified: Uncertified::default(),
             outbox: Outbox::default(),
+            snapshots: Snapshots::default(),
+            base,
+            oldest,
             reigns: RwLock::new(reigns),
             genesis,
             sync,
@@ -443,6 +453,8 @@ impl Ledger {
         }
         inner.metrics.committed(&executed, started.elapsed());
         settled.answer();
+        let capture = || Capture::take(&inner.store, &executed);
+        inner.snapshots.committed(executed.block.height(), capture, &self.reigns());
         // Nobody watching is fine.
         let _ = inner.watchers.send(Arc::new(Committed::of(&executed, eth)));
         if inner.pool.has_work() || inner.store.state.queue.len() > 0 {

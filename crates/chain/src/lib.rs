@@ -23,9 +23,11 @@ mod mempool;
 mod metrics;
 mod outbox;
 mod past;
+mod prune;
 mod read;
 mod restore;
 mod serve;
+mod snapshot;
 mod start;
 mod state;
 mod store;
@@ -58,6 +60,10 @@ pub use read::{
     MAX_PAGE, Page, Reader, Reading, ReceiptError, StoredStatement, StoredVerdict, resolved_readings,
 };
 pub use serve::FinalBlock;
+pub use snapshot::{
+    ImportProgress, MAX_CHUNK_BYTES, SNAPSHOT_EVERY, SnapshotInfo, SnapshotOptions, SnapshotWord, Taken,
+    import, read_chunk, read_head, write_chunk, write_head,
+};
 pub use state::records::{
     Binding, Device, Latest, LatestReading, LatestVerdict, Member as ChainMember, Registration, Reign,
     Status, Stream,
@@ -65,5 +71,6 @@ pub use state::records::{
 pub use store::blocks::{EthBlock, LogBlock};
 pub use submit::Submitter;
 pub use triad_evm::ARCHIVE;
+pub use triad_log::SnapshotSignature;
 pub use txpool::{Shortfall, TxRefusal, Waiting};
 pub use wallet::{TxRequest, Wallet};

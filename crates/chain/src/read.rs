@@ -1,6 +1,7 @@
 //! Reading what is final. Never waits for a commit, never slows one.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use alloy_primitives::{Address, B256, Bloom};
 use triad_evm::{
@@ -22,6 +23,7 @@ use crate::genesis::ChainSpec;
 use crate::ledger::Ledger;
 use crate::past::{PastError, StateAt, TraceFailure};
 use crate::state::records::*;
+use crate::store::Store;
 use crate::store::blocks::{EthBlock, LogBlock};
 use crate::txpool::Waiting;
 
@@ -80,7 +82,7 @@ pub enum ReceiptError {
 /// Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    ledger: Ledger,
+    pub(crate) ledger: Ledger,
     signer: Option<Arc<CheckpointSigner>>,
 }
 
@@ -129,7 +131,25 @@ impl Reader {
     /// A checkpoint and its own certificate, if it has one.
     #[allow(clippy::type_complexity)] // A pair that may be absent, whose second half may be absent.
     pub fn checkpoint(&self, height: u64) -> Result<Option<(Checkpoint, Option<Vec<u8>>)>, ChainError> {
-        Ok(self.ledger.0.store.checkpoint(height)?.map(|s| (s.checkpoint, s.certificate)))
+        match self.ledger.0.store.checkpoint(height)? {
+            Some(stored) => Ok(Some((stored.checkpoint, stored.certificate))),
+            None => self.from(height, self.base()).map(|()| None),
+        }
+    }
+
+    /// The block after which this node began with a snapshot; 0: it began with genesis.
+    pub fn base(&self) -> u64 {
+        self.ledger.0.base.load(Ordering::Relaxed)
+    }
+
+    /// The oldest block, genesis apart, whose statements and transactions are here.
+    pub fn oldest(&self) -> u64 {
+        self.ledger.0.oldest.load(Ordering::Relaxed)
+    }
+
+    /// Refuses a height below what is kept; genesis always is.
+    fn from(&self, height: u64, oldest: u64) -> Result<(), ChainError> {
+        if height > 0 && height < oldest { Err(ChainError::NotKept { oldest }) } else { Ok(()) }
     }
 
     /// The newest certified checkpoint.
@@ -161,6 +181,7 @@ impl Reader {
     }
 
     pub fn block(&self, height: u64) -> Result<Option<Block>, ChainError> {
+        self.from(height, self.oldest())?;
         self.ledger.0.store.block(height)
     }
 
@@ -282,6 +303,7 @@ impl Reader {
 
     /// All verdicts of one block.
     pub fn block_verdicts(&self, height: u64) -> Result<Vec<Verdict>, ChainError> {
+        self.from(height, self.base())?;
         self.ledger.0.store.verdicts(height)
     }
 
@@ -291,8 +313,9 @@ impl Reader {
             return Ok(None);
         }
         let store = &self.ledger.0.store;
-        let Some((height, first)) = store.height_of_leaf(leaf)? else { return Ok(None) };
-        let Some(block) = store.block(height)? else { return Ok(None) };
+        let not_kept = || ChainError::NotKept { oldest: self.oldest() };
+        let (height, first) = store.height_of_leaf(leaf)?.ok_or_else(not_kept)?;
+        let block = store.block(height)?.ok_or_else(not_kept)?;
         let Some(bytes) = block.body.statements.get((leaf - first) as usize) else { return Ok(None) };
         let statement = Statement::parse(bytes.clone())
             .map_err(|e| ChainError::corrupt(format!("the statement of leaf {leaf} does not parse: {e}")))?;
@@ -346,7 +369,7 @@ impl Reader {
             block_verdicts: &verdicts,
             checkpoint,
             certificate,
-            hand_overs: self.hand_overs(checkpoint.epoch)?,
+            hand_overs: hand_overs(store, &self.reigns(), checkpoint.epoch)?,
         };
         Receipt::build(parts, store.as_ref())
             .map_err(|e| ReceiptError::Chain(ChainError::corrupt(format!("the log: {e}"))))
@@ -362,30 +385,11 @@ impl Reader {
         Ok(self.ledger.0.store.state.scheduled.get(&0)?.unwrap_or_default().0)
     }
 
-    /// How the validators of `epoch` come down from genesis.
-    fn hand_overs(&self, epoch: u64) -> Result<Vec<HandOver>, ChainError> {
-        let reigns = self.reigns();
-        let mut all = Vec::new();
-        for (reign, next) in reigns.iter().zip(reigns.iter().skip(1)).take(epoch as usize) {
-            let missing =
-                || ChainError::corrupt(format!("the end of an epoch at block {:?} is missing", reign.last));
-            let height = reign.last.ok_or_else(missing)?;
-            let stored = self.ledger.0.store.checkpoint(height)?.ok_or_else(missing)?;
-            let certificate = stored.certificate.ok_or_else(missing)?;
-            all.push(HandOver {
-                checkpoint: stored.checkpoint,
-                certificate: Certificate::decode(&certificate)
-                    .map_err(|e| ChainError::corrupt(format!("a stored certificate: {e}")))?,
-                validators: next.set().map_err(|e| ChainError::corrupt(e.to_string()))?.encode(),
-            });
-        }
-        Ok(all)
-    }
-
     pub fn eth_block(&self, height: u64) -> Result<Option<Arc<EthBlock>>, ChainError> {
         if height > self.height() {
             return Ok(None);
         }
+        self.from(height, self.base())?;
         self.ledger.0.eth_blocks.get(&self.ledger.0.store, height)
     }
 
@@ -398,6 +402,7 @@ impl Reader {
         if height > self.height() {
             return Ok(None);
         }
+        self.from(height, self.base())?;
         self.ledger.0.eth_blocks.logs(&self.ledger.0.store, height, wanted)
     }
 
@@ -495,6 +500,25 @@ impl Reader {
             None => Ok(outcome),
         }
     }
+}
+
+/// How the validators of `epoch` come down from genesis.
+pub(crate) fn hand_overs(store: &Store, reigns: &[Reign], epoch: u64) -> Result<Vec<HandOver>, ChainError> {
+    let mut all = Vec::new();
+    for (reign, next) in reigns.iter().zip(reigns.iter().skip(1)).take(epoch as usize) {
+        let missing =
+            || ChainError::corrupt(format!("the end of an epoch at block {:?} is missing", reign.last));
+        let height = reign.last.ok_or_else(missing)?;
+        let stored = store.checkpoint(height)?.ok_or_else(missing)?;
+        let certificate = stored.certificate.ok_or_else(missing)?;
+        all.push(HandOver {
+            checkpoint: stored.checkpoint,
+            certificate: Certificate::decode(&certificate)
+                .map_err(|e| ChainError::corrupt(format!("a stored certificate: {e}")))?,
+            validators: next.set().map_err(|e| ChainError::corrupt(e.to_string()))?.encode(),
+        });
+    }
+    Ok(all)
 }
 
 /// The numbers of a cursor; `Some(None)` for none, `None` for one that is not ours.

@@ -25,7 +25,8 @@ pub(crate) fn restore(
     pending: &Pending,
     height: u64,
 ) -> Result<Tip, ChainError> {
-    let first = height.saturating_sub(BUCKETS - 1).max(1);
+    // What a snapshot brought is written whole.
+    let first = height.saturating_sub(BUCKETS - 1).max(store.base()? + 1);
     for h in first..=height {
         derive(store, &Past::load(store, h)?)?;
         if let Some(kept) = store.kept(h)? {

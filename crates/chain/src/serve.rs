@@ -32,11 +32,21 @@ impl Ledger {
         Ok(Some(FinalBlock { bytes: block.bytes, certificate: stored.certificate }))
     }
 
+    /// The certified block on which consensus stands here, where this ledger began with a snapshot.
+    pub fn floor(&self) -> Result<Option<u64>, ChainError> {
+        self.0.store.floor()
+    }
+
+    /// Digest of a final block.
+    pub fn digest_of(&self, height: u64) -> Result<Option<[u8; 32]>, ChainError> {
+        Ok(self.0.store.checkpoint(height)?.map(|stored| stored.checkpoint.digest()))
+    }
+
     /// The height of a final block that has no certificate of its own. The first call goes through all checkpoints.
     pub fn uncertified(&self, digest: &[u8; 32]) -> Result<Option<u64>, ChainError> {
         let mut known = self.0.uncertified.0.lock();
         let (seen, heights) = &mut *known;
-        for height in *seen + 1..=self.height() {
+        for height in (*seen).max(self.0.store.base()?) + 1..=self.height() {
             if let Some(stored) = self.0.store.checkpoint(height)?
                 && stored.certificate.is_none()
             {

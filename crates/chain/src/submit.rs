@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use alloy_consensus::Transaction;
 use alloy_primitives::{B256, KECCAK256_EMPTY};
@@ -343,6 +344,8 @@ pub(crate) fn held(ledger: &Ledger, statement: &Statement, too_old: bool) -> Ans
             statement_id: statement.id().0,
             duplicate: true,
         }),
+        // Which statement used it is known to nodes that were there.
+        Ok(None) if ledger.0.base.load(Ordering::Relaxed) > 0 => Err(admission::used_before(statement)),
         Ok(_) if too_old => Err(admission::too_old(statement)),
         Ok(_) => Err(admission::equivocation(statement)),
         Err(error) => Err(internal(&error)),

@@ -236,7 +236,9 @@ fn an_audit_reproduces_everything_and_finds_a_changed_byte() {
     }
     drop(chain);
     let scratch = tempfile::tempdir().unwrap();
-    let audit = triad_chain::audit::run(dir.path(), spec(), scratch.path(), |_| {}).unwrap();
+    let audit =
+        triad_chain::audit::run(dir.path(), &dir.path().join("snapshots"), spec(), scratch.path(), |_| {})
+            .unwrap();
     assert_eq!((audit.statements, audit.readings, audit.verdicts), (100, 100, 100));
     assert_eq!(audit.certificates, audit.tip);
 }

@@ -107,6 +107,18 @@ pub trait Application: Clone + Send + Sync + 'static {
         Arc::default()
     }
 
+    /// Where this ledger began, if not with genesis: a final block and its certificate, which blocks above it stand on.
+    /// Always the same one. Blocks below it are not to be had here.
+    fn floor(&self) -> impl Future<Output = Option<Stored>> + Send {
+        async { None }
+    }
+
+    /// Digest of the last block of an epoch before the present one.
+    fn end_of_epoch(&self, height: u64) -> Option<[u8; 32]> {
+        let _ = height;
+        None
+    }
+
     /// A final block for a peer that was off for longer than consensus keeps blocks. `None` if it is not to be had; by
     /// digest it may be so for blocks with a certificate of their own, which peers ask for by height.
     fn stored(&self, at: At) -> impl Future<Output = Option<Stored>> + Send {

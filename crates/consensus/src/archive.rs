@@ -27,10 +27,11 @@ pub(crate) struct Archives<E: Runtime> {
 }
 
 impl<E: Runtime> Archives<E> {
-    /// Opens both, and refuses if the journal is older than they are, or they than the ledger.
+    /// Opens both, and refuses if the journal is older than they are, or they than the ledger, which began at `floor`.
     pub(crate) async fn open<A: Application>(
         context: &E,
         setup: &Setup<A>,
+        floor: Option<u64>,
         cache: &CacheRef,
     ) -> Result<Self, ConsensusError> {
         let codec = Scheme::certificate_codec_config_unbounded();
@@ -38,13 +39,17 @@ impl<E: Runtime> Archives<E> {
             certificates: open(context.child("certificates"), setup, cache, "certificates", codec).await?,
             blocks: open(context.child("blocks"), setup, cache, "blocks", setup.codec()).await?,
         };
-        archives.refuse_stale_journal(setup).await?;
+        archives.refuse_stale_journal(setup, floor).await?;
         Ok(archives)
     }
 
     /// The journal is written before the archive, and the archive before the ledger. If one of them is ahead of what it
     /// follows, the latter was restored from an older copy.
-    async fn refuse_stale_journal<A: Application>(&self, setup: &Setup<A>) -> Result<(), ConsensusError> {
+    async fn refuse_stale_journal<A: Application>(
+        &self,
+        setup: &Setup<A>,
+        floor: Option<u64>,
+    ) -> Result<(), ConsensusError> {
         let stale = |what| {
             Err(ConsensusError::JournalStale {
                 dir: setup.directory.storage(),
@@ -52,7 +57,9 @@ impl<E: Runtime> Archives<E> {
                 key: setup.directory.key().to_owned(),
             })
         };
-        let (ledger, archived) = (setup.app.final_height(), self.blocks.last_index().unwrap_or(0));
+        // A ledger that began with a snapshot has it before consensus has anything.
+        let archived = self.blocks.last_index().or(floor).unwrap_or(0);
+        let ledger = setup.app.final_height();
         if ledger > archived {
             return stale(format!("the ledger is at height {ledger}, consensus only at {archived}"));
         }

@@ -20,8 +20,9 @@ use std::{
 };
 
 use commonware_broadcast::buffered;
-use commonware_consensus::{marshal, types::ViewDelta};
-use commonware_cryptography::{Digested, ed25519::PublicKey, sha256};
+use commonware_codec::Decode as _;
+use commonware_consensus::{marshal, simplex::types::Finalization, types::ViewDelta};
+use commonware_cryptography::{Digested, certificate::Verifier as _, ed25519::PublicKey, sha256};
 use commonware_p2p::{Blocker, Provider, Receiver, Sender, utils::StaticProvider};
 use commonware_parallel::Sequential;
 use commonware_runtime::{
@@ -33,7 +34,7 @@ use rand::CryptoRng;
 use tokio::sync::mpsc;
 
 use crate::{
-    Application, ConsensusError, Mailbox,
+    Application, ConsensusError, Mailbox, Scheme, Stored,
     agreement::{Agreement, Divided, Ports},
     archive::Archives,
     block::BlockCodec,
@@ -89,6 +90,16 @@ pub(crate) struct Setup<A> {
 /// Name of the journal's folder. Each epoch has its own.
 pub(crate) fn journal_partition(epoch: u64) -> String {
     format!("simplex-{epoch}")
+}
+
+/// The certificate of the block that a ledger began with.
+fn certificate_of(floor: &Stored) -> Result<Finalization<Scheme, sha256::Digest>, ConsensusError> {
+    let none = || {
+        let height = floor.block.height;
+        ConsensusError::Contract(format!("the ledger began with block {height}, whose certificate it lacks"))
+    };
+    let bytes = floor.certificate.clone().ok_or_else(none)?;
+    Finalization::decode_cfg(bytes, &Scheme::certificate_codec_config_unbounded()).map_err(|_| none())
 }
 
 /// The running parts. Any of them ending is fatal.
@@ -183,7 +194,13 @@ impl<A: Application> Setup<A> {
         let cache = CacheRef::new(page_size(4096), NZUsize!(2048));
         let mut tasks = Vec::new();
 
-        let Archives { certificates, blocks } = Archives::open(context, &self, &cache).await?;
+        let floor = self.app.floor().await;
+        let start = match &floor {
+            None => marshal::Start::Genesis(Digested::precomputed(genesis, genesis_digest)),
+            Some(floor) => marshal::Start::Floor(certificate_of(floor)?),
+        };
+        let floor_height = floor.map(|floor| floor.block.height);
+        let Archives { certificates, blocks } = Archives::open(context, &self, floor_height, &cache).await?;
 
         // Blocks on their way between validators.
         let (broadcast, buffer) = buffered::Engine::new(
@@ -222,7 +239,7 @@ impl<A: Application> Setup<A> {
             marshal::Config {
                 provider: self.epochs.clone(),
                 epocher: self.epochs.clone(),
-                start: marshal::Start::Genesis(Digested::precomputed(genesis, genesis_digest)),
+                start,
                 partition_prefix: format!("{}marshal", self.partition),
                 mailbox_size: MAILBOX,
                 view_retention: retention,

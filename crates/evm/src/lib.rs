@@ -21,6 +21,7 @@ mod genesis;
 mod history;
 mod intrinsic;
 mod precompiles;
+mod rebuild;
 mod receipt;
 mod simulate;
 mod state;
@@ -52,6 +53,7 @@ pub use precompiles::{
     ED25519_VERIFY, ED25519_VERIFY_GAS, ED25519_VERIFY_WORD_GAS, LATEST_READING, LATEST_VERDICT, LOG,
     READ_GAS,
 };
+pub use rebuild::Flat;
 pub use receipt::Receipt;
 pub use simulate::{
     MAX_SIMULATE_CALLS, SIMULATE_GAS_CAP, SimulateError, SimulatedBlock, SimulatedCall, simulate,

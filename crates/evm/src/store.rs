@@ -15,6 +15,7 @@
 
 use crate::executor::SystemCall;
 use crate::history::History;
+use crate::rebuild::Flat;
 use crate::state::{Account, NodeKey, StateChanges, StateError, StateView};
 use alloy_consensus::constants::KECCAK_EMPTY;
 use alloy_primitives::map::DefaultHashBuilder;
@@ -160,6 +161,17 @@ impl EvmStore {
         for (hash, code) in code {
             batch.insert(&self.code, hash.as_slice(), code.0.clone());
         }
+        self.put_nodes(batch, changes);
+        for (number, hash) in &changes.block_hashes {
+            batch.insert(&self.hashes, number.to_be_bytes(), hash.as_slice());
+            if let Some(old) = number.checked_sub(BLOCK_HASHES) {
+                batch.remove(&self.hashes, old.to_be_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn put_nodes(&self, batch: &mut OwnedWriteBatch, changes: &StateChanges) {
         let mut nodes: Vec<_> = changes.nodes.iter().map(|(key, node)| (key.to_bytes(), node)).collect();
         nodes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         for (key, node) in nodes {
@@ -168,13 +180,11 @@ impl EvmStore {
                 None => batch.remove(&self.nodes, key),
             }
         }
-        for (number, hash) in &changes.block_hashes {
-            batch.insert(&self.hashes, number.to_be_bytes(), hash.as_slice());
-            if let Some(old) = number.checked_sub(BLOCK_HASHES) {
-                batch.remove(&self.hashes, old.to_be_bytes());
-            }
-        }
-        Ok(())
+    }
+
+    /// The keyspaces of the flat state.
+    pub fn flat(&self) -> Flat<'_> {
+        Flat { accounts: &self.accounts, storage: &self.storage, code: &self.code, hashes: &self.hashes }
     }
 
     /// Brings the caches up to date, once the batch that [`EvmStore::apply`] filled is committed.

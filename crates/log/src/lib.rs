@@ -28,6 +28,7 @@ mod proof;
 mod receipt;
 mod report;
 mod reporting;
+mod snapshot;
 mod text;
 mod tiles;
 mod validator_set;
@@ -55,6 +56,9 @@ pub use proof::{path_from_subset, root_from_subset, verify_consistency, verify_i
 pub use receipt::{HandOver, MAX_RECEIPT_BYTES, Receipt, ReceiptParts};
 pub use report::{
     FinalityReport, LogReport, ReadingReport, Report, Signed, StatementReport, ValueReport, VerdictReport,
+};
+pub use snapshot::{
+    MAX_SNAPSHOT_HEAD_BYTES, SnapshotError, SnapshotHead, SnapshotSignature, snapshot_message,
 };
 pub use tiles::{LogError, TILE_WIDTH, Tile, TileLog, TileSource, TileWriter};
 pub use validator_set::{ValidatorRow, ValidatorSet};

@@ -78,6 +78,29 @@ pub struct HandOver {
     pub validators: Vec<u8>,
 }
 
+pub(crate) fn write_hand_overs(
+    e: &mut format::Writer,
+    hand_overs: &[HandOver],
+) -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
+    e.array(hand_overs.len() as u64)?;
+    for hand_over in hand_overs {
+        e.array(3)?.bytes(&hand_over.checkpoint.encode())?;
+        e.bytes(&hand_over.certificate.encode())?.bytes(&hand_over.validators)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn read_hand_overs(r: &mut format::Reader<'_>) -> Result<Vec<HandOver>, FormatError> {
+    r.list(|r| {
+        r.array_of(3)?;
+        Ok(HandOver {
+            checkpoint: Checkpoint::decode(r.bytes()?)?,
+            certificate: Certificate::decode(r.bytes()?)?,
+            validators: r.bytes()?.to_vec(),
+        })
+    })
+}
+
 /// What a receipt is made of, besides the log.
 #[derive(Clone, Debug)]
 pub struct ReceiptParts<'a> {
@@ -140,11 +163,7 @@ impl Receipt {
             e.u64(self.leaf_index.0)?.u64(self.verdict_leaf_index.0)?.bytes(&self.verdict_leaf.encode())?;
             e.bytes(self.log_proof.as_flattened())?;
             e.bytes(&self.checkpoint.encode())?.bytes(&self.certificate.encode())?;
-            e.array(self.hand_overs.len() as u64)?;
-            for hand_over in &self.hand_overs {
-                e.array(3)?.bytes(&hand_over.checkpoint.encode())?;
-                e.bytes(&hand_over.certificate.encode())?.bytes(&hand_over.validators)?;
-            }
+            write_hand_overs(e, &self.hand_overs)?;
             e.u64(self.first_verdict)?.array(self.verdicts.len() as u64)?;
             for verdict in &self.verdicts {
                 e.bytes(&verdict.encode())?;
@@ -178,14 +197,7 @@ impl Receipt {
             log_proof: r.hashes()?,
             checkpoint: Checkpoint::decode(r.bytes()?)?,
             certificate: Certificate::decode(r.bytes()?)?,
-            hand_overs: r.list(|r| {
-                r.array_of(3)?;
-                Ok(HandOver {
-                    checkpoint: Checkpoint::decode(r.bytes()?)?,
-                    certificate: Certificate::decode(r.bytes()?)?,
-                    validators: r.bytes()?.to_vec(),
-                })
-            })?,
+            hand_overs: read_hand_overs(r)?,
             first_verdict: r.u64()?,
             verdicts: r.list(|r| Verdict::decode(r.bytes()?))?,
             verdict_proof: r.hashes()?,

@@ -138,6 +138,13 @@ impl TileWriter {
         &self.frontier
     }
 
+    /// The last, incomplete tile of each level that has one: with them the log can be gone on with.
+    pub fn edge(&self) -> Vec<Tile> {
+        let levels = (0u8..).zip(&self.edge).filter(|(_, hashes)| !hashes.is_empty());
+        let index = |level: u8| (self.size() >> (u32::from(level) * u32::from(TILE_HEIGHT))) >> TILE_HEIGHT;
+        levels.map(|(level, hashes)| Tile { level, index: index(level), hashes: hashes.clone() }).collect()
+    }
+
     /// Appends the hashes of leaves and returns every tile that changed, each once and as it is now, by level and index.
     pub fn append(&mut self, leaves: &[Hash]) -> Vec<Tile> {
         let mut complete = Vec::new();

@@ -22,7 +22,7 @@ use crate::hash::sha256;
 use crate::ids::{Height, LeafIndex};
 use crate::leaf::StatementLeaf;
 use crate::proof::root_from_subset;
-use crate::receipt::Receipt;
+use crate::receipt::{HandOver, Receipt};
 use crate::report::Report;
 use crate::validator_set::ValidatorSet;
 use crate::validators::{Validators, ValidatorsError};
@@ -265,28 +265,7 @@ impl Receipt {
 
     /// The set that signs in the checkpoint's epoch, by way of the hand-overs.
     fn validators(&self, anchor: &TrustAnchor) -> Result<Validators, VerifyError> {
-        let mut validators = anchor.validators.clone();
-        let mut height = None;
-        for (epoch, hand_over) in (0..).zip(&self.hand_overs) {
-            let checkpoint = &hand_over.checkpoint;
-            check_chain(checkpoint, anchor)?;
-            if checkpoint.epoch != epoch || height >= Some(checkpoint.height) {
-                return Err(VerifyError::Epoch {
-                    height: checkpoint.height,
-                    epoch: checkpoint.epoch,
-                    reached: epoch,
-                });
-            }
-            check_digest(checkpoint, &hand_over.certificate)?;
-            check_final(checkpoint, &hand_over.certificate, &validators)?;
-            let next = ValidatorSet::decode(&hand_over.validators)
-                .map_err(|error| VerifyError::NextValidators { epoch, error })?;
-            if checkpoint.next_validators != Some(next.hash()) {
-                return Err(VerifyError::HandOver { epoch });
-            }
-            validators = next.consensus().clone();
-            height = Some(checkpoint.height);
-        }
+        let (validators, height) = follow(&self.hand_overs, anchor)?;
         let reached = self.hand_overs.len() as u64;
         let checkpoint = &self.checkpoint;
         if checkpoint.epoch != reached || height >= Some(checkpoint.height) {
@@ -296,7 +275,37 @@ impl Receipt {
     }
 }
 
-fn check_chain(checkpoint: &Checkpoint, anchor: &TrustAnchor) -> Result<(), VerifyError> {
+/// The validators that the last hand-over leads to (genesis' where there is none), and its height.
+pub(crate) fn follow(
+    hand_overs: &[HandOver],
+    anchor: &TrustAnchor,
+) -> Result<(Validators, Option<Height>), VerifyError> {
+    let mut validators = anchor.validators.clone();
+    let mut height = None;
+    for (epoch, hand_over) in (0..).zip(hand_overs) {
+        let checkpoint = &hand_over.checkpoint;
+        check_chain(checkpoint, anchor)?;
+        if checkpoint.epoch != epoch || height >= Some(checkpoint.height) {
+            return Err(VerifyError::Epoch {
+                height: checkpoint.height,
+                epoch: checkpoint.epoch,
+                reached: epoch,
+            });
+        }
+        check_digest(checkpoint, &hand_over.certificate)?;
+        check_final(checkpoint, &hand_over.certificate, &validators)?;
+        let next = ValidatorSet::decode(&hand_over.validators)
+            .map_err(|error| VerifyError::NextValidators { epoch, error })?;
+        if checkpoint.next_validators != Some(next.hash()) {
+            return Err(VerifyError::HandOver { epoch });
+        }
+        validators = next.consensus().clone();
+        height = Some(checkpoint.height);
+    }
+    Ok((validators, height))
+}
+
+pub(crate) fn check_chain(checkpoint: &Checkpoint, anchor: &TrustAnchor) -> Result<(), VerifyError> {
     if checkpoint.genesis_hash == anchor.genesis_hash && checkpoint.chain_id == anchor.chain_id {
         return Ok(());
     }
@@ -315,7 +324,7 @@ fn check_digest(checkpoint: &Checkpoint, certificate: &Certificate) -> Result<()
     Err(VerifyError::OtherDigest { height: checkpoint.height })
 }
 
-fn check_final(
+pub(crate) fn check_final(
     checkpoint: &Checkpoint,
     certificate: &Certificate,
     validators: &Validators,

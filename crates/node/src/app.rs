@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use triad_chain::{ChainError, Judgement, Ledger, Reign, header_of};
+use triad_chain::{ChainError, FinalBlock, Judgement, Ledger, Reign, header_of};
 use triad_consensus::{Application, At, Block, EpochSpan, Header, Stored};
 
 #[derive(Clone, Debug)]
@@ -86,6 +86,10 @@ fn block(bytes: Bytes) -> Block {
     Block::new(header, bytes)
 }
 
+fn stored(found: FinalBlock) -> Stored {
+    Stored { block: block(found.bytes), certificate: found.certificate.map(Bytes::from) }
+}
+
 impl Application for App {
     fn genesis(&self) -> Block {
         block(self.ledger.genesis_block().bytes.clone())
@@ -152,21 +156,39 @@ impl Application for App {
         self.ledger.height()
     }
 
+    async fn floor(&self) -> Option<Stored> {
+        let found = self
+            .blocking(|ledger| ledger.floor()?.map_or(Ok(None), |height| ledger.final_block(height)))
+            .await;
+        match found {
+            Ok(found) => found.map(stored),
+            Err(error) => fatal(&error),
+        }
+    }
+
+    fn end_of_epoch(&self, height: u64) -> Option<[u8; 32]> {
+        match self.ledger.digest_of(height) {
+            Ok(digest) => digest,
+            Err(error) => fatal(&error),
+        }
+    }
+
     async fn stored(&self, at: At) -> Option<Stored> {
         let found = self
             .blocking(move |ledger| {
                 let height = match at {
                     At::Height(height) => Some(height),
-                    At::Digest(digest) => ledger.uncertified(&digest)?,
+                    At::Digest(digest) => match ledger.floor()? {
+                        // Consensus asks for it itself, when it takes the chain up there.
+                        Some(floor) if ledger.digest_of(floor)? == Some(digest) => Some(floor),
+                        _ => ledger.uncertified(&digest)?,
+                    },
                 };
                 height.map_or(Ok(None), |height| ledger.final_block(height))
             })
             .await;
         match found {
-            Ok(found) => found.map(|found| Stored {
-                block: block(found.bytes),
-                certificate: found.certificate.map(Bytes::from),
-            }),
+            Ok(found) => found.map(stored),
             // A peer can ask another node; this one finds out by itself.
             Err(error) => {
                 tracing::error!(%error, ?at, "a final block cannot be read for a peer");

@@ -4,6 +4,7 @@
 //! genesis.json     what all validators agree on; public, give it to whoever verifies receipts
 //! validator.json   this validator's secret keys; never leaves the machine
 //! chain/           the ledger's store
+//! snapshots/       the whole state after some blocks, for nodes that join; may be deleted
 //! consensus/       the consensus journal: without it this key must not vote again
 //! ```
 
@@ -38,6 +39,10 @@ impl Layout {
     }
     pub fn chain(&self) -> PathBuf {
         self.dir.join("chain")
+    }
+
+    pub fn snapshots(&self) -> PathBuf {
+        self.dir.join("snapshots")
     }
 
     pub fn spec(&self) -> anyhow::Result<ChainSpec> {

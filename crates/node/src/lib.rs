@@ -18,9 +18,10 @@ use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use triad_api::{ApiConfig, ApiServer, Backend};
-use triad_chain::{CheckpointSigner, Ledger, Reader, Submitter};
+use triad_chain::{CheckpointSigner, Ledger, Reader, SnapshotOptions, Submitter};
 use triad_ingest::{MqttConfig, MqttServer};
 use triad_rpc::{Rpc, RpcConfig};
+use triad_statement::{Algorithm, SigningKey};
 
 use app::App;
 pub use door::ChainDoor;
@@ -28,6 +29,9 @@ use layout::{Layout, ValidatorKeys};
 
 /// Room on the disk below which a node only reads, in bytes, unless the operator says otherwise.
 pub const DISK_RESERVE: u64 = 256 << 20;
+
+/// How often a node looks for what it may drop.
+const PRUNE: Duration = Duration::from_secs(20);
 
 /// Where a node listens and how it behaves.
 #[derive(Debug, Clone)]
@@ -41,6 +45,10 @@ pub struct NodeOptions {
     pub disk_reserve: u64,
     /// Blocks before the head whose state is kept ([`triad_chain::ARCHIVE`]: of all from now on).
     pub history: u64,
+    /// Blocks between snapshots; 0: none are made.
+    pub snapshot_every: u64,
+    /// Statements and transactions that are older go, as far as a snapshot allows; `None`: none do.
+    pub retention: Option<Duration>,
     /// Threads that verify signatures.
     pub verifiers: usize,
     /// Shown by `eth_accounts`; only `--dev` has any.
@@ -74,6 +82,8 @@ impl NodeOptions {
             heartbeat: Duration::from_secs(5),
             disk_reserve: DISK_RESERVE,
             history: triad_chain::HISTORY,
+            snapshot_every: triad_chain::SNAPSHOT_EVERY,
+            retention: None,
             verifiers: 2,
             dev_accounts: Vec::new(),
             network: None,
@@ -102,6 +112,28 @@ pub struct Node {
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Node").field("http", &self.http).field("rpc", &self.rpc).finish_non_exhaustive()
+    }
+}
+
+/// Drops what is older than `retention`, now and then, until `stop` resolves.
+async fn prune(ledger: Ledger, retention: Duration, stop: impl Future<Output = ()>) {
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let pruning = ledger.clone();
+        // Not cut short: the store is in use until it is done.
+        match tokio::task::spawn_blocking(move || pruning.prune(retention)).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(oldest))) => {
+                tracing::info!(oldest, "dropped what is older");
+                eprintln!("triad: the statements of blocks before {oldest} are dropped; their hashes stay");
+            }
+            Ok(Err(error)) => tracing::error!(%error, "old statements could not be dropped"),
+            Err(error) => tracing::error!(%error, "old statements could not be dropped"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PRUNE) => {}
+            () = &mut stop => return,
+        }
     }
 }
 
@@ -147,6 +179,13 @@ impl Node {
             keys.check(&ledger.reigns())
                 .with_context(|| format!("{} cannot be used", layout.validator().display()))?;
         }
+        let vouching = SigningKey::from_secret_bytes(Algorithm::EdDsa, &keys.consensus()?)?;
+        ledger.keep_snapshots(SnapshotOptions {
+            dir: layout.snapshots(),
+            every: options.snapshot_every,
+            retention: options.retention,
+            key: (!observer).then(|| (own_key, Arc::new(vouching))),
+        })?;
         let reader = Reader::new(ledger.clone()).with_signer(Some(signer));
         let submitter = Submitter::start(ledger.clone(), options.verifiers)?;
 
@@ -167,6 +206,9 @@ impl Node {
                 () = stopping => {}
             }
         });
+        if let Some(retention) = options.retention {
+            tokio::spawn(prune(ledger.clone(), retention, when_stopped()));
+        }
         // Looked at before anything is written.
         let gate = submitter.gate().clone();
         let mut room =
@@ -204,6 +246,8 @@ impl Node {
                 backend.network = Some(Arc::new(move || shown.json()));
                 let proven = cluster.clone();
                 backend.evidence = Some(Arc::new(move || proven.evidence()));
+                let wider = cluster.clone();
+                backend.elsewhere = Some(Arc::new(move || wider.elsewhere()));
                 backend.extra_metrics = Some(Arc::new(move || counted.metrics()));
                 let (service, server) = json_rpc.service();
                 backend.rpc = Some(door::json_rpc(service));
@@ -263,6 +307,8 @@ impl Node {
             reader, submitter, mqtt, api, rpc_servers, json_rpc, ledger, consensus, disk, stop, ..
         } = self;
         disk.abort();
+        let making = ledger.clone();
+        tokio::task::spawn_blocking(move || making.stop_snapshots()).await?;
         json_rpc.end_calls();
         // Nobody listening any more is fine.
         let _ = stop.send(true);

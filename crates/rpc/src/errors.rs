@@ -42,6 +42,9 @@ pub fn coded(code: i32, message: impl Into<String>, data: impl serde::Serialize)
 }
 
 pub fn chain(error: ChainError) -> ErrorObjectOwned {
+    if let ChainError::NotKept { .. } = error {
+        return ErrorObjectOwned::owned(PRUNED, error.to_string(), None::<()>);
+    }
     tracing::error!(%error, "a JSON-RPC request failed");
     ErrorObjectOwned::owned(INTERNAL, "the node failed; its log says why", None::<()>)
 }

@@ -22,6 +22,8 @@ pub struct FileConfig {
     pub disk_reserve_mib: Option<u64>,
     pub history: Option<u64>,
     pub archive: Option<bool>,
+    pub snapshot_every: Option<u64>,
+    pub retention: Option<String>,
     pub network: Option<NetworkConfig>,
 }
 
@@ -52,6 +54,9 @@ pub struct PeerConfig {
     /// Its consensus key, 32 bytes in hex.
     pub key: String,
     pub address: SocketAddr,
+    /// Its API, for `--snapshot-sync`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<SocketAddr>,
 }
 
 impl PeerConfig {

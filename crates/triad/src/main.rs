@@ -10,6 +10,7 @@ mod network;
 mod public_proof;
 mod publisher;
 mod signer;
+mod snapshot_sync;
 mod timestamp;
 
 use clap::{Parser, Subcommand};

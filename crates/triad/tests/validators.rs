@@ -9,10 +9,10 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::load::Load;
-use common::network::Network;
+use common::network::{Network, pass, triad, wait_for};
 use common::*;
 use serde_json::Value;
 use triad_log::Receipt;
@@ -20,32 +20,6 @@ use triad_log::Receipt;
 const READY: Duration = Duration::from_secs(30);
 /// An epoch ends at most 128 blocks after the change.
 const EPOCH: Duration = Duration::from_secs(120);
-
-fn triad(args: &[&str]) -> String {
-    let done = Command::new(TRIAD).args(args).output().unwrap();
-    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8(done.stdout).unwrap()
-}
-
-/// Proposes, lets these nodes approve, and sends.
-fn pass(net: &Network, what: &[&str], approve: &[usize], api: &str) {
-    let file = net.dir.join("change.json");
-    let file = file.to_str().unwrap();
-    triad(&[&["network", "change", "--api", api, "--out", file], what].concat());
-    for node in approve {
-        triad(&["network", "approve", file, "--data-dir", net.nodes[*node].data.to_str().unwrap()]);
-    }
-    let said = triad(&["network", "submit", file, "--api", api]);
-    assert!(said.contains("Effective after block"), "{said}");
-}
-
-fn wait_for(what: &str, within: Duration, mut done: impl FnMut() -> bool) {
-    let since = Instant::now();
-    while !done() {
-        assert!(since.elapsed() < within, "{what} did not happen within {within:?}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
 
 fn receipt_of(runtime: &tokio::runtime::Runtime, http: &str, leaf: u64, path: &Path) -> Receipt {
     let bytes = runtime.block_on(async {

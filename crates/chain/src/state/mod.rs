@@ -17,6 +17,7 @@ pub(crate) use codec::{Reader, Writer};
 use model::ModelState;
 use records::*;
 use table::Flushed;
+use table::merged;
 pub(crate) use table::{BUCKETS, Changes, Map, Ordered, Place, Record, Table};
 
 use crate::error::ChainError;
@@ -67,6 +68,11 @@ macro_rules! tables {
                 $(self.$field.settle(height, &tables.$field, flushed.$field);)*
             }
 
+            /// The rows of every table that changed since they were last written.
+            pub fn recent(&self) -> Tables {
+                Tables { $($field: self.$field.recent(),)* }
+            }
+
             fn overlay(&self, table: u8, key: &[u8], value: Option<&[u8]>) -> Option<()> {
                 $(if table == <$record as Record>::TABLE as u8 {
                     return self.$field.overlay(key, value);
@@ -76,6 +82,20 @@ macro_rules! tables {
         }
 
         impl Tables {
+            /// Visits every row of every table, by table and the key's bytes: those that `stored` gives for a table with these
+            /// laid over.
+            pub fn over(
+                &self,
+                stored: impl Fn(u8) -> fjall::Iter,
+                mut visit: impl FnMut(u8, &[u8], &[u8]) -> Result<(), ChainError>,
+            ) -> Result<(), ChainError> {
+                $({
+                    let table = <$record as Record>::TABLE as u8;
+                    merged(&self.$field, stored(table), &mut |key, value| visit(table, key, value))?;
+                })*
+                Ok(())
+            }
+
             /// Writes the changed rows of every table but the models' that `wanted` asks for, in one canonical order: by
             /// table, then by key (keys order as their bytes do, and tables stand here by their numbers).
             fn write_rows(&self, out: &mut Vec<u8>, wanted: Wanted) {

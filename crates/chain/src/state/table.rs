@@ -175,6 +175,11 @@ impl<R: Record> Table<R> {
         }
     }
 
+    /// The rows that changed since they were last written.
+    pub fn recent(&self) -> Changes<R> {
+        self.hot.read().rows.clone()
+    }
+
     /// Takes rows in that a restart derived again.
     pub fn absorb(&self, changes: &Changes<R>) {
         let mut hot = self.hot.write();
@@ -248,6 +253,51 @@ impl<R: Record> Table<R> {
     }
 }
 
+/// Is shown a row: the bytes of its key and of its value.
+pub(crate) type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), ChainError> + 'a;
+
+/// Visits every row of a table with its key, by the key's bytes: the `stored` ones with the recent ones laid over.
+pub(crate) fn merged<R: Record>(
+    recent: &Changes<R>,
+    stored: fjall::Iter,
+    visit: &mut Visit<'_>,
+) -> Result<(), ChainError> {
+    let mut recent: Vec<(Vec<u8>, &Option<R>)> = recent
+        .iter()
+        .map(|(key, row)| {
+            let mut name = Vec::new();
+            R::write_key(key, &mut name);
+            (name, row)
+        })
+        .collect();
+    recent.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    let mut recent = recent.into_iter().peekable();
+    let mut value = Vec::new();
+    let mut show = |key: &[u8], row: &Option<R>, visit: &mut Visit<'_>| match row {
+        None => Ok(()),
+        Some(row) => {
+            value.clear();
+            row.encode(&mut value);
+            visit(key, &value)
+        }
+    };
+    for guard in stored {
+        let (name, bytes) = guard.into_inner()?;
+        let name = &name[1..];
+        while let Some((key, row)) = recent.next_if(|(key, _)| key.as_slice() < name) {
+            show(&key, row, visit)?;
+        }
+        match recent.next_if(|(key, _)| key.as_slice() == name) {
+            Some((key, row)) => show(&key, row, visit)?,
+            None => visit(name, &bytes)?,
+        }
+    }
+    for (key, row) in recent {
+        show(&key, row, visit)?;
+    }
+    Ok(())
+}
+
 /// A small table whose rows are visited in key order: all of it is in RAM.
 pub(crate) struct Ordered<R: Record> {
     table: Table<R>,
@@ -270,6 +320,10 @@ impl<R: Record> Ordered<R> {
 
     pub fn overlay(&self, key: &[u8], value: Option<&[u8]>) -> Option<()> {
         self.table.overlay(key, value)
+    }
+
+    pub fn recent(&self) -> Changes<R> {
+        self.table.recent()
     }
 
     pub fn flush(&self, height: u64, changes: &Changes<R>, batch: &mut fjall::OwnedWriteBatch) -> Flushed<R> {

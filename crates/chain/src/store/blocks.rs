@@ -228,7 +228,7 @@ pub(super) fn eth_block(mut bytes: &[u8]) -> Option<EthBlock> {
     })
 }
 
-pub(super) fn put_checkpoint(checkpoint: &Checkpoint, certificate: Option<&[u8]>) -> Vec<u8> {
+pub(crate) fn put_checkpoint(checkpoint: &Checkpoint, certificate: Option<&[u8]>) -> Vec<u8> {
     let mut out = Vec::new();
     Writer(&mut out).bytes(&checkpoint.encode()).bytes(certificate.unwrap_or_default());
     out

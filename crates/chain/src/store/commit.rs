@@ -1,6 +1,7 @@
 //! The one atomic, synced batch of a block.
 
-use fjall::PersistMode;
+use alloy_primitives::B256;
+use fjall::{OwnedWriteBatch, PersistMode};
 use triad_evm::EvmBlock;
 use triad_statement::StreamId;
 
@@ -93,9 +94,7 @@ impl Store {
         batch.insert(&self.eth_blocks, at, put_eth_block(&executed.evm));
         batch.insert(&self.eth_hashes, executed.evm.hash.0, at);
         for (i, tx) in executed.evm.transactions.iter().enumerate() {
-            let mut place = at.to_vec();
-            place.extend_from_slice(&(i as u32).to_be_bytes());
-            batch.insert(&self.eth_txs, tx.hash().0, place);
+            self.put_place(&mut batch, tx.hash(), height, i);
         }
         self.evm.apply(&mut batch, height, &executed.evm_changes, &executed.evm.system_calls)?;
         batch.insert(&self.meta, "tip", at);
@@ -106,14 +105,27 @@ impl Store {
         Ok(())
     }
 
-    /// Stores the block of height 0.
-    pub fn commit_genesis(&self, genesis: &Block, evm: &EvmBlock) -> Result<(), ChainError> {
+    /// Where a transaction stands.
+    pub fn put_place(&self, batch: &mut OwnedWriteBatch, hash: B256, height: u64, index: usize) {
+        let mut place = height.to_be_bytes().to_vec();
+        place.extend_from_slice(&(index as u32).to_be_bytes());
+        batch.insert(&self.eth_txs, hash.0, place);
+    }
+
+    /// The block of height 0 itself, without its state.
+    pub fn put_genesis(&self, batch: &mut OwnedWriteBatch, genesis: &Block, evm: &EvmBlock) {
         let at = 0u64.to_be_bytes();
-        let mut batch = self.db.batch().durability(Some(PersistMode::SyncAll));
         batch.insert(&self.blocks, at, genesis.bytes.clone());
         batch.insert(&self.checkpoints, at, put_checkpoint(&genesis.checkpoint, None));
         batch.insert(&self.eth_blocks, at, put_eth_block(evm));
         batch.insert(&self.eth_hashes, evm.hash.0, at);
+    }
+
+    /// Stores the block of height 0.
+    pub fn commit_genesis(&self, genesis: &Block, evm: &EvmBlock) -> Result<(), ChainError> {
+        let at = 0u64.to_be_bytes();
+        let mut batch = self.db.batch().durability(Some(PersistMode::SyncAll));
+        self.put_genesis(&mut batch, genesis, evm);
         self.evm.apply(&mut batch, 0, &evm.changes, &[])?;
         batch.insert(&self.meta, "tip", at);
         batch.commit().map_err(failure)?;

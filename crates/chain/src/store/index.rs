@@ -152,6 +152,14 @@ fn decode_verdict_rows(stream: u32, bytes: &[u8]) -> Result<Vec<VerdictRow>, Cha
     Ok(rows)
 }
 
+/// First byte of the keys of chunks of readings.
+pub(crate) const READINGS: u8 = b'r';
+
+/// The height at which a chunk of readings was written: none in it is of a later block.
+pub(crate) fn written_at(name: &[u8]) -> Option<u64> {
+    name.get(13..).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes)
+}
+
 /// The slot in the key of a chunk of readings, and the rows in it.
 fn decode_chunk(stream: u32, name: &[u8], value: &[u8]) -> Result<(i64, Vec<ReadingRow>), ChainError> {
     let slot = name.get(5..13).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes);

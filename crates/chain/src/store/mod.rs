@@ -2,7 +2,7 @@
 //!
 //! | keyspace | key | value |
 //! |---|---|---|
-//! | `meta` | name | genesis hash, format version, height of the last commit |
+//! | `meta` | name | genesis hash, format version, height of the last commit; where it began and what was pruned |
 //! | `blocks` | height | the block (kept outside the tree: large values are not rewritten by compaction) |
 //! | `checkpoints` | height | checkpoint ‖ certificate, each length-prefixed; the latter empty when there is none |
 //! | `leaves` | first leaf of a block | height |
@@ -30,7 +30,7 @@ use triad_log::{Hash, Tile, TileSource};
 
 use crate::error::ChainError;
 use crate::state::State;
-pub(crate) use blocks::put_eth_block;
+pub(crate) use blocks::{put_checkpoint, put_eth_block};
 pub(crate) use commit::index_rows;
 
 /// Version of everything under the data directory.
@@ -38,18 +38,20 @@ const FORMAT: u64 = 2;
 
 pub(crate) struct Store {
     db: Database,
-    meta: Keyspace,
-    blocks: Keyspace,
-    checkpoints: Keyspace,
-    leaves: Keyspace,
-    tiles: Keyspace,
-    verdicts: Keyspace,
+    pub meta: Keyspace,
+    pub blocks: Keyspace,
+    pub checkpoints: Keyspace,
+    pub leaves: Keyspace,
+    pub tiles: Keyspace,
+    pub verdicts: Keyspace,
+    /// The tables of the application state; [`Store::state`] reads them.
+    pub rows: Keyspace,
     kept: Keyspace,
     index: Keyspace,
-    keys: Keyspace,
-    eth_blocks: Keyspace,
+    pub keys: Keyspace,
+    pub eth_blocks: Keyspace,
     eth_txs: Keyspace,
-    eth_hashes: Keyspace,
+    pub eth_hashes: Keyspace,
     pub evm: EvmStore,
     pub state: Arc<State>,
 }
@@ -85,6 +87,7 @@ impl Store {
             eth_hashes: db.keyspace("eth_hashes", small)?,
             evm: EvmStore::open(&db)?,
             state: Arc::new(State::open(&state_rows)),
+            rows: state_rows,
             db,
         };
         store.check_genesis(genesis_hash)?;
@@ -117,11 +120,42 @@ impl Store {
 
     /// Height of the last commit; `None` before genesis was stored.
     pub fn tip(&self) -> Result<Option<u64>, ChainError> {
-        let bytes = self.meta.get("tip")?;
+        self.height_of("tip")
+    }
+
+    /// The block after which this store began with a snapshot; 0: it began with genesis. Below it there are no blocks.
+    pub fn base(&self) -> Result<u64, ChainError> {
+        Ok(self.height_of("base")?.unwrap_or(0))
+    }
+
+    /// The oldest block, genesis apart, whose statements and transactions are here.
+    pub fn oldest(&self) -> Result<u64, ChainError> {
+        Ok(self.height_of("oldest")?.unwrap_or(0))
+    }
+
+    /// The certified block on which consensus began here, if not on genesis.
+    pub fn floor(&self) -> Result<Option<u64>, ChainError> {
+        self.height_of("floor")
+    }
+
+    fn height_of(&self, name: &str) -> Result<Option<u64>, ChainError> {
+        let bytes = self.meta.get(name)?;
         bytes
             .map(|b| b.as_ref().try_into().map(u64::from_be_bytes))
             .transpose()
-            .map_err(|_| ChainError::corrupt("the height of the last commit does not decode"))
+            .map_err(|_| ChainError::corrupt(format!("the height `{name}` does not decode")))
+    }
+
+    pub fn snapshot(&self) -> fjall::Snapshot {
+        self.db.snapshot()
+    }
+
+    pub fn batch(&self) -> fjall::OwnedWriteBatch {
+        self.db.batch()
+    }
+
+    pub fn database(&self) -> &Database {
+        &self.db
     }
 
     /// Bytes on disk, journals included.
@@ -148,7 +182,7 @@ fn failure(error: fjall::Error) -> ChainError {
     }
 }
 
-fn tile_key(level: u8, index: u64) -> [u8; 9] {
+pub(crate) fn tile_key(level: u8, index: u64) -> [u8; 9] {
     let mut key = [level; 9];
     key[1..].copy_from_slice(&index.to_be_bytes());
     key

@@ -11,6 +11,7 @@
 mod damage;
 mod make;
 mod rows;
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::fs;

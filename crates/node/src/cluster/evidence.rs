@@ -8,7 +8,7 @@ use super::Cluster;
 
 impl Cluster {
     /// A validator that left the set may have no name any more.
-    fn name_of(&self, key: &[u8; 32]) -> Option<String> {
+    pub(super) fn name_of(&self, key: &[u8; 32]) -> Option<String> {
         self.peers.members().iter().find(|m| m.key == *key).map(|m| m.name.clone())
     }
 

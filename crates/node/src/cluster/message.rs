@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! hello = [1, 0, program tstr, height uint, tip uint, time_ms uint, http tstr]       CBOR, each half second
+//! keeps = [1, 2, oldest uint, height uint, root bstr, key bstr, signature bstr]      CBOR, each five seconds
 //! work  = [1, 1, [statement bstr …], [transaction bstr …]]                           what a door has just accepted
 //! ```
 //!
 //! The connection proves who speaks, and its namespace holds the genesis hash. `height` is the sender's last stored block,
-//! `tip` the highest that it knows to be final, `time_ms` its clock, `http` where its API listens (empty: nowhere). A message
+//! `oldest` is the first block whose statements the sender keeps (0: all), `height` to `signature` its validator's word for its
+//! newest snapshot (0 and empty strings: none). `tip` the highest that it knows to be final, `time_ms` its clock, `http` where its API listens (empty: nowhere). A message
 //! of another version or shape is counted and ignored.
 
 use bytes::Bytes;
 use minicbor::{Decoder, Encoder};
+use triad_chain::{SnapshotSignature, SnapshotWord};
 
 const VERSION: u32 = 1;
 /// Bytes of a work message at most, heads included.
@@ -27,9 +30,17 @@ pub struct Hello {
     pub http: String,
 }
 
+/// What a node keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Keeps {
+    pub oldest: u64,
+    pub word: Option<SnapshotWord>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     Hello(Hello),
+    Keeps(Keeps),
     Work { statements: Vec<Bytes>, transactions: Vec<Bytes> },
 }
 
@@ -43,6 +54,17 @@ impl Message {
                 let _ = e.str(&hello.program);
                 let _ = e.u64(hello.height).and_then(|e| e.u64(hello.tip)).and_then(|e| e.u64(hello.time_ms));
                 let _ = e.str(&hello.http);
+            }
+            Message::Keeps(Keeps { oldest, word }) => {
+                let _ = e.array(7).and_then(|e| e.u32(VERSION)).and_then(|e| e.u32(2));
+                let _ = e.u64(*oldest).and_then(|e| e.u64(word.map_or(0, |word| word.height)));
+                let parts: [&[u8]; 3] = match word {
+                    None => [&[]; 3],
+                    Some(word) => [&word.root, &word.signed.key, &word.signed.signature],
+                };
+                for part in parts {
+                    let _ = e.bytes(part);
+                }
             }
             Message::Work { statements, transactions } => {
                 let _ = e.array(4).and_then(|e| e.u32(VERSION)).and_then(|e| e.u32(1));
@@ -78,6 +100,21 @@ impl Message {
                     http: text(&mut d)?,
                 })
             }
+            (2, Some(7)) => {
+                let (oldest, height) = (d.u64()?, d.u64()?);
+                let (root, key, signature) = (d.bytes()?, d.bytes()?, d.bytes()?);
+                let word = if height == 0 && root.is_empty() && key.is_empty() && signature.is_empty() {
+                    None
+                } else {
+                    let fixed = |_| wrong();
+                    let signed = SnapshotSignature {
+                        key: key.try_into().map_err(fixed)?,
+                        signature: signature.try_into().map_err(fixed)?,
+                    };
+                    Some(SnapshotWord { height, root: root.try_into().map_err(fixed)?, signed })
+                };
+                Message::Keeps(Keeps { oldest, word })
+            }
             (1, Some(4)) => {
                 let mut lists = [Vec::new(), Vec::new()];
                 for list in &mut lists {
@@ -112,7 +149,10 @@ mod tests {
             statements: vec![Bytes::from_static(b"one"), Bytes::from_static(&[7; 300])],
             transactions: vec![Bytes::from_static(b"tx")],
         };
-        for message in [Message::Hello(hello), work] {
+        let signed = SnapshotSignature { key: [7; 32], signature: [8; 64] };
+        let word = Some(SnapshotWord { height: 4096, root: [9; 32], signed });
+        let keeps = [Keeps { oldest: 0, word: None }, Keeps { oldest: 8192, word }].map(Message::Keeps);
+        for message in [Message::Hello(hello), work].into_iter().chain(keeps) {
             let bytes = message.encode();
             assert_eq!(Message::decode(&bytes).unwrap(), message);
             for cut in 0..bytes.len() {

@@ -9,6 +9,7 @@
 //!   (`no-quorum`), whoever lacks more than [`peers::MAX_LAG`] blocks that an honest node has, too (`catching-up`).
 
 mod evidence;
+mod kept;
 pub mod message;
 pub mod peers;
 mod report;
@@ -48,6 +49,8 @@ pub(crate) struct Counts {
     pub received: AtomicU64,
     pub dropped: AtomicU64,
     pub malformed: AtomicU64,
+    /// Height of the newest snapshot that another validator vouches for differently.
+    pub differing: AtomicU64,
 }
 
 /// Cheap to clone through its `Arc`.
@@ -59,6 +62,7 @@ pub struct Cluster {
     evidence: Arc<EvidenceStore>,
     ledger: Ledger,
     program: String,
+    oldest: kept::Oldest,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -83,6 +87,7 @@ impl Cluster {
             evidence: consensus.evidence(),
             ledger,
             program: env!("CARGO_PKG_VERSION").to_owned(),
+            oldest: kept::Oldest::default(),
         })
     }
 
@@ -103,6 +108,7 @@ impl Cluster {
         let Gossip { out, heard, .. } = gossip;
         tokio::join!(
             self.relay(outgoing, out.clone()),
+            self.say_what_is_kept(out.clone()),
             self.say_hello(out, http.map(|a| a.to_string()).unwrap_or_default()),
             self.listen(heard, submitter),
             self.watch(gate),
@@ -167,6 +173,7 @@ impl Cluster {
         while let Some(Heard { from, bytes }) = heard.recv().await {
             match Message::decode(&bytes) {
                 Ok(Message::Hello(hello)) => self.peers.hear(from, hello, Instant::now(), clock_ms()),
+                Ok(Message::Keeps(keeps)) => self.hear_what_is_kept(from, keeps).await,
                 Ok(Message::Work { statements, transactions }) => {
                     let items = (statements.len() + transactions.len()) as u64;
                     self.counts.received.fetch_add(items, Relaxed);

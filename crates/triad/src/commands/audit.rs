@@ -36,22 +36,32 @@ pub fn run(args: &Args) -> Done {
         bar.set_style(style);
     }
     let started = Instant::now();
-    let outcome = triad_chain::audit::run(&layout.chain(), spec, scratch.path(), |audit| {
-        bar.set_length(audit.tip);
-        bar.set_position(audit.height);
-    });
+    let outcome =
+        triad_chain::audit::run(&layout.chain(), &layout.snapshots(), spec, scratch.path(), |audit| {
+            bar.set_length(audit.tip);
+            bar.set_position(audit.height);
+        });
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
     match outcome {
         Ok(a) if args.json => println!(
             "{}",
-            json!({"ok": true, "blocks": a.height, "statements": a.statements, "readings": a.readings,
+            json!({"ok": true, "from": a.from, "blocks": a.height - a.from, "statements": a.statements, "readings": a.readings,
                 "verdicts": a.verdicts, "transactions": a.transactions, "certificates": a.certificates, "seconds": seconds})
         ),
         Ok(a) => println!(
-            "Reproduced from genesis: {} blocks, {} statements, {} readings, {} verdicts, {} transactions; \
+            "Reproduced from {}: {} blocks, {} statements, {} readings, {} verdicts, {} transactions; \
              {} certificates checked; {seconds:.1} s",
-            a.height, a.statements, a.readings, a.verdicts, a.transactions, a.certificates
+            match a.from {
+                0 => "genesis".to_owned(),
+                from => format!("the snapshot after block {from}, the oldest that is kept"),
+            },
+            a.height - a.from,
+            a.statements,
+            a.readings,
+            a.verdicts,
+            a.transactions,
+            a.certificates
         ),
         Err(error) => {
             if args.json {

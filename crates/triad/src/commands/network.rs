@@ -405,7 +405,7 @@ fn join(args: &Join) -> Done {
         let (key, address) = peer.split_once('=').context("--peer is KEY=ADDRESS")?;
         let address = address.parse().with_context(|| format!("`{address}` is no address"))?;
         known.retain(|p| p.key != key);
-        known.push(PeerConfig { name: String::new(), key: key.to_owned(), address });
+        known.push(PeerConfig { name: String::new(), key: key.to_owned(), address, http: None });
     }
     let observer = !spec.genesis.validators.iter().any(|v| v.consensus_key.as_ref() == own);
     let mut peers = Vec::new();
@@ -459,6 +459,7 @@ async fn ask_for_peers(from: &str) -> anyhow::Result<Vec<PeerConfig>> {
             name: node["name"].as_str()?.to_owned(),
             key: node["key"].as_str()?.to_owned(),
             address: node["address"].as_str()?.parse().ok()?,
+            http: node["http"].as_str().and_then(|http| http.parse().ok()),
         })
     };
     Ok(nodes.iter().filter_map(peer).collect())

@@ -58,6 +58,18 @@ pub struct Args {
     /// Keep the contract state of all blocks from now on.
     #[arg(long, env = "TRIAD_ARCHIVE", conflicts_with = "history")]
     archive: bool,
+    /// Begin with the newest snapshot that the validators vouch for instead of with genesis, where there is no chain yet. From
+    /// these nodes' APIs [default: those of the configured peers].
+    #[arg(long, env = "TRIAD_SNAPSHOT_SYNC", value_name = "URL", num_args = 0.., value_delimiter = ',')]
+    snapshot_sync: Option<Vec<String>>,
+    /// Make a snapshot of the whole state after each block whose height is a multiple of this, for nodes that join; 0: none
+    /// [default: 4096].
+    #[arg(long, env = "TRIAD_SNAPSHOT_EVERY", value_name = "BLOCKS")]
+    snapshot_every: Option<u64>,
+    /// Drop statements and transactions that are older, as 12h or 30d; their hashes, verdicts and all contract state stay
+    /// [default: keep all].
+    #[arg(long, env = "TRIAD_RETENTION", value_name = "TIME")]
+    retention: Option<String>,
     /// Once it runs, print a JSON object with its addresses.
     #[arg(long)]
     json: bool,
@@ -110,6 +122,13 @@ pub fn run(args: Args) -> Done {
             true => triad_chain::ARCHIVE,
             false => args.history.or(file.history).unwrap_or(triad_chain::HISTORY),
         },
+        snapshot_every: args.snapshot_every.or(file.snapshot_every).unwrap_or(triad_chain::SNAPSHOT_EVERY),
+        retention: args
+            .retention
+            .as_ref()
+            .or(file.retention.as_ref())
+            .map(|text| duration(text))
+            .transpose()?,
         verifiers: 2,
         network: file.network.as_ref().map(options_of).transpose()?,
         dev_accounts: if args.dev { dev_wallets().iter().map(|w| w.address()).collect() } else { Vec::new() },
@@ -117,7 +136,11 @@ pub fn run(args: Args) -> Done {
     let (dev, json, until_stdin_ends) = (args.dev, args.json, args.until_stdin_ends);
     let dir = options.layout.dir.clone();
     stopped::instead_of_panics("the node", &dir);
+    let sync = args.snapshot_sync.map(|urls| sources(urls, file.network.as_ref()));
     block_on(async move {
+        if let Some(from) = sync {
+            begin(&options, &from, json).await?;
+        }
         let mut node = Node::start(options).await?;
         announce(&node, dev, json);
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -132,6 +155,50 @@ pub fn run(args: Args) -> Done {
         node.stop().await?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// A whole number and its unit.
+fn duration(text: &str) -> anyhow::Result<Duration> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        "d" => Some(86_400),
+        _ => None,
+    };
+    let total = number.parse::<u64>().ok().zip(seconds).and_then(|(n, s)| n.checked_mul(s));
+    match total {
+        Some(total) => Ok(Duration::from_secs(total)),
+        None => bail!("`{text}` is no length of time: a whole number and s, m, h or d, as 30d"),
+    }
+}
+
+/// Whom to ask for a snapshot: those named, else the configured peers.
+fn sources(named: Vec<String>, network: Option<&config::NetworkConfig>) -> Vec<String> {
+    if !named.is_empty() {
+        return named;
+    }
+    let peers = network.iter().flat_map(|network| network.peers.iter().chain(&network.observers));
+    peers.filter_map(|peer| Some(format!("http://{}", peer.http?))).collect()
+}
+
+/// Takes a snapshot where there is no chain yet.
+async fn begin(options: &NodeOptions, from: &[String], quiet: bool) -> anyhow::Result<()> {
+    let layout = &options.layout;
+    if layout.chain().exists() {
+        eprintln!("triad: {} holds a chain already: it goes on by blocks", layout.dir.display());
+        return Ok(());
+    }
+    if options.network.is_none() {
+        bail!(
+            "--snapshot-sync is for a node of a network: a chain's only validator has nobody to take its state from. Restore              its data directory from a backup"
+        );
+    }
+    let _lock = triad_consensus::lock(&layout.dir)?;
+    let height = crate::snapshot_sync::run(layout, layout.spec()?, from, quiet).await?;
+    eprintln!("triad: the state after block {height} is in place; what came after it follows by blocks");
+    Ok(())
 }
 
 /// Resolves when the standard input ends, if that is asked for.

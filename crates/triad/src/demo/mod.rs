@@ -217,9 +217,10 @@ async fn play(dir: &Path, say: Say) -> anyhow::Result<Outcome> {
     let disk = disk_bytes(&layout.dir)?.saturating_sub(empty_disk);
     say.step("the node is stopped; re-executing the whole chain from genesis");
     let scratch = tempfile::tempdir_in(dir)?;
-    let chain = layout.chain();
-    let audit =
-        tokio::task::spawn_blocking(move || triad_chain::audit::run(&chain, spec, scratch.path(), |_| {}));
+    let (chain, snapshots) = (layout.chain(), layout.snapshots());
+    let audit = tokio::task::spawn_blocking(move || {
+        triad_chain::audit::run(&chain, &snapshots, spec, scratch.path(), |_| {})
+    });
     let audit = audit.await?.context("the audit failed")?;
     Ok(Outcome {
         sent,

@@ -71,13 +71,15 @@ pub fn create(dir: &Path, n: usize, new: &NewChain) -> anyhow::Result<ChainSpec>
     let mut ports = free_ports(n * PORTS)?;
     let mut port = || ports.pop_front().context("too few ports");
     let listens = (0..n).map(|_| port()).collect::<anyhow::Result<Vec<SocketAddr>>>()?;
+    let doors = (0..n).map(|_| port()).collect::<anyhow::Result<Vec<SocketAddr>>>()?;
     let peers: Vec<PeerConfig> = entries
         .iter()
-        .zip(&listens)
-        .map(|(entry, address)| PeerConfig {
+        .zip(listens.iter().zip(&doors))
+        .map(|(entry, (address, http))| PeerConfig {
             name: entry.name.clone(),
             key: hex::encode(&entry.consensus_key),
             address: *address,
+            http: Some(*http),
         })
         .collect();
     for (i, keys) in keys.iter().enumerate() {
@@ -87,7 +89,7 @@ pub fn create(dir: &Path, n: usize, new: &NewChain) -> anyhow::Result<ChainSpec>
         let network =
             NetworkConfig { listen: listens[i], observer: false, peers: others, observers: Vec::new() };
         let config = FileConfig {
-            http: Some(port()?),
+            http: Some(doors[i]),
             rpc: Some(port()?),
             mqtt: Some(port()?),
             heartbeat_ms: Some(HEARTBEAT_MS),

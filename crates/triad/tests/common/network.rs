@@ -30,19 +30,31 @@ impl Drop for Member {
 
 impl Member {
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    pub fn start_with(&mut self, args: &[&str]) {
         assert!(self.child.is_none(), "it runs");
-        let mut child = Command::new(TRIAD)
-            .args(["node", "--json", "--until-stdin-ends", "--config"])
-            .arg(self.data.join("node.toml"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
+        let mut child = self.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         self.child = Some(child);
         (self.http, self.rpc) = addresses(&line);
+    }
+
+    /// The node as a process, not started.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(TRIAD);
+        command.args(["node", "--json", "--until-stdin-ends", "--config"]).arg(self.data.join("node.toml"));
+        command.args(args).stderr(Stdio::inherit());
+        command
+    }
+
+    /// Puts settings before those that its configuration has.
+    pub fn set(&self, settings: &str) {
+        let path = self.data.join("node.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("{settings}\n{config}")).unwrap();
     }
 
     /// SIGKILL.
@@ -153,11 +165,9 @@ impl Network {
         let done = join.output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let said = String::from_utf8(done.stdout).unwrap();
-        let path = data.join("node.toml");
-        let config = std::fs::read_to_string(&path).unwrap();
-        let ports = "http = \"127.0.0.1:0\"\nrpc = \"127.0.0.1:0\"\nmqtt = \"127.0.0.1:0\"\n";
-        std::fs::write(path, format!("{ports}{config}")).unwrap();
-        self.nodes.push(Member { data, http: String::new(), rpc: String::new(), child: None });
+        let member = Member { data, http: String::new(), rpc: String::new(), child: None };
+        member.set("http = \"127.0.0.1:0\"\nrpc = \"127.0.0.1:0\"\nmqtt = \"127.0.0.1:0\"\n");
+        self.nodes.push(member);
         said
     }
 
@@ -181,7 +191,7 @@ impl Network {
         status.and_then(|s| s["height"].as_u64()).unwrap_or(0)
     }
 
-    /// Waits until every node has a block of at least this height; what they say of it.
+    /// Waits until every node that runs has a block of at least this height; what they say of it.
     pub fn checkpoints(&self, runtime: &Runtime, height: u64, within: Duration) -> Vec<Value> {
         let since = Instant::now();
         let of = |node: &Member| loop {
@@ -192,6 +202,32 @@ impl Network {
             assert!(since.elapsed() < within, "{} has no block {height}", node.data.display());
             std::thread::sleep(Duration::from_millis(50));
         };
-        self.nodes.iter().map(of).collect()
+        self.nodes.iter().filter(|node| node.runs()).map(of).collect()
+    }
+}
+
+pub fn triad(args: &[&str]) -> String {
+    let done = Command::new(TRIAD).args(args).output().unwrap();
+    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// Proposes, lets these nodes approve, and sends.
+pub fn pass(net: &Network, what: &[&str], approve: &[usize], api: &str) {
+    let file = net.dir.join("change.json");
+    let file = file.to_str().unwrap();
+    triad(&[&["network", "change", "--api", api, "--out", file], what].concat());
+    for node in approve {
+        triad(&["network", "approve", file, "--data-dir", net.nodes[*node].data.to_str().unwrap()]);
+    }
+    let said = triad(&["network", "submit", file, "--api", api]);
+    assert!(said.contains("Effective after block"), "{said}");
+}
+
+pub fn wait_for(what: &str, within: Duration, mut done: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !done() {
+        assert!(since.elapsed() < within, "{what} did not happen within {within:?}");
+        std::thread::sleep(Duration::from_millis(100));
     }
 }

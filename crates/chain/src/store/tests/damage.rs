@@ -173,7 +173,7 @@ struct Count {
 fn try_one(dir: &Path, place: &str, truth: &[Answers], count: &mut Count) {
     let audited = catch_unwind(|| {
         let scratch = tempfile::tempdir().unwrap();
-        audit::run(dir, spec(), scratch.path(), |_| {}).map_err(|e| e.to_string())
+        audit::run(dir, &dir.join("snapshots"), spec(), scratch.path(), |_| {}).map_err(|e| e.to_string())
     });
     let opened = catch_unwind(AssertUnwindSafe(|| {
         Ledger::open(dir, spec()).map(|ledger| {
