@@ -15,5 +15,6 @@ pub mod load;
 pub mod local;
 pub mod machine;
 pub mod mqtt;
+pub mod snapshot;
 pub mod table;
 pub mod worst;

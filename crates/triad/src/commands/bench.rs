@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::Done;
 use crate::bench::case::{Door, Model};
-use crate::bench::{cluster, evm, ingest, table, worst};
+use crate::bench::{cluster, evm, ingest, snapshot, table, worst};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -24,6 +24,21 @@ pub enum Command {
     /// Measure networks of several validators, all on this machine: statements/s final, latency, what the leader's end costs.
     #[command(after_help = "Example:\n  triad bench cluster --validators 1,4,7 --seconds 10")]
     Cluster(ClusterArgs),
+    /// Measure making a snapshot of a large state, and beginning with it.
+    Snapshot(SnapshotArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct SnapshotArgs {
+    /// Accounts of the state.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    accounts: u64,
+    /// Where the chains are made, and removed again.
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Print a JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -174,6 +189,16 @@ pub fn run(command: Command) -> Done {
             }
             let missing = report.cases.iter().any(|c| c.missing > 0);
             Ok(if missing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+        Command::Snapshot(args) => {
+            let options = snapshot::Options { accounts: args.accounts, data_dir: args.data_dir };
+            let report = snapshot::run(&options)?;
+            if args.json {
+                println!("{}", serde_json::to_string(&report)?);
+            } else {
+                print!("{}", report.table());
+            }
+            Ok(ExitCode::SUCCESS)
         }
         Command::Block(args) => {
             let options = worst::Options {

@@ -20,6 +20,7 @@ use tokio::runtime::Runtime;
 
 use self::anvil::Anvil;
 use self::client::{LIGHT, Seen};
+pub use self::work::recipient;
 use self::work::{Kind, SENDERS, Work, senders};
 use super::case::new_chain;
 use super::cpu;
