@@ -12,7 +12,7 @@ interface ITriadTarget {
     /// @param stream keccak256(origin device id ‖ name).
     /// @param leafIndex the statement's leaf in the log; for a silence, the stream's last one.
     /// @param timeMs the reading's time, milliseconds since 1970.
-    /// @param value the reading's value × 10^9.
+    /// @param value the reading's value × 10^9; for a verdict that predicts, what is predicted.
     /// @param kind the verdict's kind, see `VerdictKind`; 0 if the condition is on a reading.
     function onTriad(
         uint64 registrationId,
@@ -41,6 +41,17 @@ library VerdictKind {
     /// @dev Not newer than the stream's latest, so no model looked at it.
     uint8 internal constant LATE = 9;
     uint8 internal constant LEARNING = 10;
+    /// @dev As forecast. Of this kind and the following ones the value is what is predicted, not what was read.
+    uint8 internal constant FORECAST = 11;
+    /// @dev The reading is outside the interval that was forecast for it.
+    uint8 internal constant OFF_FORECAST = 12;
+    /// @dev The forecast is below the model's lower limit.
+    uint8 internal constant EXPECTED_LOW = 13;
+    uint8 internal constant EXPECTED_HIGH = 14;
+    /// @dev What is left of a life; the score is what is gone of it.
+    uint8 internal constant REMAINING_LIFE = 15;
+    /// @dev Value and score are the probability of a failure.
+    uint8 internal constant FAILURE_RISK = 16;
 }
 
 /// @title The precompiles of Triad.
@@ -73,6 +84,24 @@ library Triad {
         uint64 height;
     }
 
+    /// @dev What one model predicted last on a stream, and on which reading.
+    struct Prediction {
+        bool exists;
+        uint64 leaf;
+        uint16 record;
+        /// 0 consensus, 1 attested.
+        uint8 class;
+        uint8 kind;
+        /// Parts per million.
+        uint32 score;
+        uint64 timeMs;
+        /// False: `value` is too large for a contract, and zero.
+        bool fits;
+        /// × 10^9
+        int256 value;
+        uint64 height;
+    }
+
     struct LogHead {
         uint64 height;
         uint64 size;
@@ -93,6 +122,11 @@ library Triad {
 
     function latestVerdict(bytes32 stream) internal view returns (Verdict memory) {
         return abi.decode(_ask(Addresses.LATEST_VERDICT, abi.encode(stream), 288), (Verdict));
+    }
+
+    /// @notice The latest prediction of a forecast or an ensemble of trees that is, or was, bound to a stream.
+    function latestPrediction(bytes32 stream, uint64 model) internal view returns (Prediction memory) {
+        return abi.decode(_ask(Addresses.LATEST_PREDICTION, abi.encode(stream, model), 320), (Prediction));
     }
 
     /// @notice The log as it is after this block.

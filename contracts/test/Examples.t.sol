@@ -2,6 +2,7 @@
 pragma solidity ^0.8.35;
 
 import {Alarm} from "examples/Alarm.sol";
+import {Maintenance} from "examples/Maintenance.sol";
 import {MeterSettlement} from "examples/MeterSettlement.sol";
 import {Addresses} from "../src/Addresses.sol";
 import {Triad, TriadTarget} from "../src/ITriad.sol";
@@ -41,6 +42,29 @@ contract ExamplesTest is System {
         alarm.onTriad(1, address(alarm), stream, 5, 6, 9e9, 0);
         vm.stopPrank();
         vm.assertEq(alarm.rings(), 1, "once");
+    }
+
+    function test_maintenanceIsOrderedOnThePredictionOfItsOwnModelOnly() public {
+        vm.prank(MALLORY);
+        Maintenance plan = new Maintenance();
+        vm.expectRevert(Maintenance.NotOurs.selector);
+        plan.watch(meter, "kwh", 1000, 1 << 15, 900_000);
+        vm.deal(MALLORY, 1 ether);
+        vm.prank(MALLORY);
+        plan.watch{value: 1 ether}(meter, "kwh", 1000, 1 << 15, 900_000);
+        vm.assertEq(automations.registrationOf(1).minScore, 900_000, "score");
+
+        bytes memory answer = abi.encode(true, 5, 0, 0, 15, 950_000, 6, true, 7e9, 8);
+        vm.mockCall(Addresses.LATEST_PREDICTION, abi.encode(stream, 1000), answer);
+        vm.startPrank(Addresses.FIRING_CALLER);
+        vm.expectRevert(Maintenance.NotOurs.selector);
+        plan.onTriad(2, MALLORY, stream, 5, 6, 7e9, 15);
+        plan.onTriad(1, address(plan), stream, 4, 6, 7e9, 15);
+        vm.assertEq(plan.orders(), 0, "another model's verdict");
+        plan.onTriad(1, address(plan), stream, 5, 6, 7e9, 15);
+        vm.assertEq(plan.orders(), 1, "orders");
+        vm.assertEq(plan.predicted(), 7e9, "predicted");
+        vm.stopPrank();
     }
 
     function test_theMeterIsPaidForWhatItCounted() public {

@@ -14,6 +14,10 @@ contract Asker {
         return Triad.latestVerdict(stream);
     }
 
+    function latestPrediction(bytes32 stream, uint64 model) external view returns (Triad.Prediction memory) {
+        return Triad.latestPrediction(stream, model);
+    }
+
     function log() external view returns (Triad.LogHead memory) {
         return Triad.log();
     }
@@ -50,6 +54,11 @@ contract PrecompilesTest is Test {
         Triad.Verdict memory v = asker.latestVerdict(STREAM);
         vm.assertTrue(v.exists && v.leaf == 1 && v.record == 2 && v.model == 3 && v.class == 1, "v");
         vm.assertTrue(v.kind == 5 && v.score == 6 && v.timeMs == 7 && v.height == 8, "v");
+        bytes memory answer = abi.encode(true, 1, 2, 0, 15, 6, 7, true, -8, 9);
+        vm.mockCall(Addresses.LATEST_PREDICTION, abi.encode(STREAM, 1000), answer);
+        Triad.Prediction memory p = asker.latestPrediction(STREAM, 1000);
+        vm.assertTrue(p.exists && p.leaf == 1 && p.record == 2 && p.class == 0 && p.kind == 15, "p");
+        vm.assertTrue(p.score == 6 && p.timeMs == 7 && p.fits && p.value == -8 && p.height == 9, "p");
         vm.mockCall(Addresses.LOG, "", abi.encode(9, 10, STREAM));
         Triad.LogHead memory head = asker.log();
         vm.assertTrue(head.height == 9 && head.size == 10 && head.root == STREAM, "log");
