@@ -18,7 +18,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-KINDS = "normal low high duration mkt back-in-range silent resumed anomaly late learning".split()
+KINDS = (
+    "normal low high duration mkt back-in-range silent resumed anomaly late learning forecast off-forecast"
+    " expected-low expected-high remaining-life failure-risk"
+).split()
 CLASSES = ["consensus", "attested"]
 ALGORITHMS = {-8: "EdDSA", -19: "EdDSA", -7: "ES256", -9: "ES256", -47: "ES256K"}
 U64 = 2**64 - 1

@@ -216,7 +216,13 @@ fn verdict() -> Value {
         ("time", time()),
         ("time_ms", kind("integer", "of the reading; for a silence when it was noticed")),
         ("value", nullable("number", "value_e9 as a number, rounded")),
-        ("value_e9", nullable("string", "value × 10⁹, half to even; null where it does not fit")),
+        (
+            "value_e9",
+            nullable(
+                "string",
+                "the reading's value, or of a prediction what is predicted, × 10⁹, half to even; null where it does not fit",
+            ),
+        ),
         ("reason", kind("string", "why")),
     ])
 }
@@ -280,7 +286,8 @@ fn stream() -> Value {
     };
     let model = object(&[
         ("id", kind("integer", "below 1000 a default of genesis")),
-        ("kind", kind("string", "range, silence or anomaly")),
+        ("kind", kind("string", "range, silence, anomaly, forecast or trees")),
+        ("class", json!({"enum": ["consensus", "attested"]})),
         (
             "params",
             json!({"type": ["object", "null"], "description": "the parameters; defaults are left out"}),
@@ -297,6 +304,7 @@ fn stream() -> Value {
             place(vec![
                 ("kind", kind("string", "see Verdict")),
                 ("score_ppm", kind("integer", "parts per million")),
+                ("class", json!({"enum": ["consensus", "attested"]})),
                 ("model", kind("integer", "model id")),
             ]),
         ),

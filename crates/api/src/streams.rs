@@ -63,7 +63,7 @@ fn latest_verdict(latest: &Latest) -> Value {
     latest.verdict.map_or(Value::Null, |v| {
         json!({
             "time": rfc3339(v.time_us), "time_us": v.time_us, "kind": v.kind, "score_ppm": v.score,
-            "model": v.model, "leaf": v.leaf, "record": v.record, "height": v.height,
+            "class": triad_log::Assurance::Consensus, "model": v.model, "leaf": v.leaf, "record": v.record, "height": v.height,
         })
     })
 }
@@ -73,6 +73,8 @@ fn model((id, spec): &(u64, Arc<Spec>)) -> Value {
     json!({
         "id": id,
         "kind": spec.kind(),
+        // What nodes run themselves is of no other class.
+        "class": triad_log::Assurance::Consensus,
         "params": params_json(&params),
         "params_cbor": format!("0x{}", hex::encode(&params)),
         "content_hash": format!("0x{}", hex::encode(spec.content_hash())),
@@ -80,7 +82,7 @@ fn model((id, spec): &(u64, Arc<Spec>)) -> Value {
     })
 }
 
-/// A model's parameters (a flat CBOR map of numbers and texts) as JSON.
+/// A model's parameters (a flat CBOR map of numbers, texts and bytes) as JSON.
 fn params_json(cbor: &[u8]) -> Option<Value> {
     let mut d = Decoder::new(cbor);
     let mut members = Map::new();
@@ -92,6 +94,7 @@ fn params_json(cbor: &[u8]) -> Option<Value> {
             Type::F16 => json!(half(&mut d)?),
             Type::F32 => json!(d.f32().ok()?),
             Type::F64 => json!(d.f64().ok()?),
+            Type::Bytes => json!(format!("0x{}", hex::encode(d.bytes().ok()?))),
             _ => json!(d.str().ok()?),
         };
         members.insert(key, value);

@@ -14,9 +14,11 @@ use crate::error::GenesisError;
 /// The only genesis version there is.
 pub const GENESIS_VERSION: u32 = 1;
 /// The rules that this program knows, by name.
-pub(crate) const KNOWN_RULES: &[&str] = &["v1", VALIDATOR_SET_RULE];
+pub(crate) const KNOWN_RULES: &[&str] = &["v1", VALIDATOR_SET_RULE, LEARNED_MODELS_RULE];
 /// Chains with this rule have the `ValidatorSet` contract, by which validators change themselves and schedule rules.
 pub const VALIDATOR_SET_RULE: &str = "validator-set";
+/// From this rule on forecasts and ensembles of trees can be bound, and contracts read what they predict.
+pub const LEARNED_MODELS_RULE: &str = "learned-models";
 /// The most validators that the contract holds.
 const MAX_CHANGING_VALIDATORS: usize = 100;
 /// The longest name of a validator that it takes.
@@ -263,13 +265,11 @@ impl ChainSpec {
         for account in &genesis.accounts {
             parse_wei(&account.balance)?;
         }
+        let learned = genesis.rules.iter().any(|r| r.name == LEARNED_MODELS_RULE);
         let default_models = genesis
             .default_models
             .iter()
-            .map(|m| {
-                Spec::decode(&m.kind, &m.params)
-                    .map_err(|e| GenesisError::DefaultModel(m.kind.clone(), e.to_string()))
-            })
+            .map(|m| default_model(m, learned))
             .collect::<Result<Vec<_>, _>>()?;
         let json = genesis_json(&genesis);
         let anchor =
@@ -317,7 +317,12 @@ impl ChainSpec {
 
     /// Whether its validators change themselves by a contract.
     pub fn has_validator_set(&self) -> bool {
-        self.genesis.rules.iter().any(|r| r.name == VALIDATOR_SET_RULE)
+        self.has_rule(VALIDATOR_SET_RULE)
+    }
+
+    /// Whether genesis names the rule.
+    pub(crate) fn has_rule(&self, name: &str) -> bool {
+        self.genesis.rules.iter().any(|r| r.name == name)
     }
 
     /// Where the tips of blocks proposed by the validator at `index` (see [`ChainSpec::sorted_keys`]) of genesis go.
@@ -326,6 +331,19 @@ impl ChainSpec {
         let found = self.genesis.validators.iter().find(|v| v.consensus_key.as_ref() == key)?;
         Some(found.fee_recipient)
     }
+}
+
+/// A model for every stream, if a chain with these rules can have it.
+fn default_model(model: &DefaultModel, learned: bool) -> Result<Spec, GenesisError> {
+    let refuse = |why: String| GenesisError::DefaultModel(model.kind.clone(), why);
+    let spec = Spec::decode(&model.kind, &model.params).map_err(|e| refuse(e.to_string()))?;
+    if spec.is_learned() && !learned {
+        return Err(refuse(format!("needs rule `{LEARNED_MODELS_RULE}`")));
+    }
+    if !spec.has_state() {
+        return Err(refuse("is for rows of one device, not for every stream".into()));
+    }
+    Ok(spec)
 }
 
 /// The members of the genesis file, compact.

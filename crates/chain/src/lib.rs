@@ -21,6 +21,7 @@ mod genesis;
 mod ledger;
 mod mempool;
 mod metrics;
+pub mod model_files;
 mod outbox;
 mod past;
 mod prune;
@@ -50,7 +51,7 @@ pub use execute::SYSTEM_CONTRACTS;
 pub use gate::Gate;
 pub use genesis::{
     BaseFeeTo, ChainSpec, DefaultModel, FIRST_REGISTRY_MODEL, Fees, FundedAccount, GENESIS_VERSION, Genesis,
-    Limits, Rule, VALIDATOR_SET_RULE, Validator,
+    LEARNED_MODELS_RULE, Limits, Rule, VALIDATOR_SET_RULE, Validator,
 };
 pub use ledger::{HISTORY, Judgement, Ledger, MAX_CLOCK_AHEAD_MS, clock_ms};
 pub use mempool::{Accepted, Answer, Waiter};
@@ -65,8 +66,8 @@ pub use snapshot::{
     import, read_chunk, read_head, write_chunk, write_head,
 };
 pub use state::records::{
-    Binding, Device, Latest, LatestReading, LatestVerdict, Member as ChainMember, Registration, Reign,
-    Status, Stream,
+    Binding, Device, Latest, LatestReading, LatestVerdict, Member as ChainMember, Prediction, Registration,
+    Reign, Status, Stream,
 };
 pub use store::blocks::{EthBlock, LogBlock};
 pub use submit::Submitter;

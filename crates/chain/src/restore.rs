@@ -13,7 +13,7 @@ use crate::error::ChainError;
 use crate::execute::Rules;
 use crate::ledger::Tip;
 use crate::state::model::ModelState;
-use crate::state::records::{Bindings, Latest, LatestReading, LatestVerdict, Stream, Window};
+use crate::state::records::{Bindings, Latest, LatestReading, LatestVerdict, Prediction, Stream, Window};
 use crate::state::{BUCKETS, Tables, View, Work};
 use crate::store::Store;
 use crate::store::index::{Pending, Rows, StatementRow, VerdictRow};
@@ -93,7 +93,7 @@ impl Past {
     }
 }
 
-/// Derives again the rows that follow from a block: sequence windows, latest readings and verdicts. The stored rows may
+/// Derives again the rows that follow from a block: sequence windows, latest readings, verdicts and predictions. The stored rows may
 /// be of this block already, or of a later one. A window takes a number once and for all, a latest reading only gives way
 /// to a newer one, and later blocks' verdicts follow, so going over all blocks in order leads to the last one's state.
 fn derive(store: &Store, block: &Past) -> Result<(), ChainError> {
@@ -120,11 +120,17 @@ fn derive(store: &Store, block: &Past) -> Result<(), ChainError> {
             work.put(stream, latest);
         }
     }
+    for verdict in &block.verdicts {
+        if let Some(prediction) = Prediction::of(verdict, height) {
+            work.put((verdict.stream, verdict.model), prediction);
+        }
+    }
     if verdicts.next().is_some() {
         return Err(ChainError::corrupt(format!("block {height} has verdicts on readings it does not hold")));
     }
     store.state.windows.absorb(&work.tables.windows);
     store.state.latest.absorb(&work.tables.latest);
+    store.state.predictions.absorb(&work.tables.predictions);
     Ok(())
 }
 
@@ -182,9 +188,8 @@ fn step(
     let bound = view.get::<Bindings>(stream)?.unwrap_or_default();
     let defaults = rules.defaults.iter().enumerate().map(|(i, spec)| (i as u64, 0, spec));
     let all = defaults.chain(bound.0.iter().map(|b| (b.model, b.since, &b.spec)));
-    for (model, _, spec) in
-        all.filter(|(model, since, _)| *since < height && only.is_none_or(|o| o == *model))
-    {
+    let wanted = |model: u64, since: u64| since < height && only.is_none_or(|o| o == model);
+    for (model, _, spec) in all.filter(|(model, since, spec)| wanted(*model, *since) && spec.has_state()) {
         let key = (*stream, model);
         let fresh = changed.models.remove(&key).flatten();
         let in_block = fresh.is_some();

@@ -122,6 +122,21 @@ impl TestChain {
         while !advance(&self.ledger, true) {}
     }
 
+    /// Deploys a contract by its creation code.
+    pub fn deploy(&self, from: &Wallet, creation: Vec<u8>) -> Address {
+        let sent = self.send(from, None, creation, U256::ZERO);
+        sent.block.receipts[sent.index].contract_address.expect("a creation has an address")
+    }
+
+    /// Puts a model's file on the chain, as `triad models register` does.
+    pub fn model_file(&self, from: &Wallet, file: &[u8]) -> Address {
+        let chunks: Vec<Address> = model_files::chunk_creations(file)
+            .into_iter()
+            .map(|creation| self.deploy(from, creation))
+            .collect();
+        self.deploy(from, model_files::file_creation(&chunks))
+    }
+
     /// Sends a transaction and waits until it is final. Panics when it reverts.
     pub fn send(&self, from: &Wallet, to: Option<Address>, input: Vec<u8>, value: U256) -> EthBlockAndIndex {
         let sent = self.try_send(from, to, input, value);

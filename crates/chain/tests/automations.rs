@@ -60,11 +60,6 @@ fn firings(chain: &TestChain, height: u64) -> Vec<(triad_evm::Firing, triad_evm:
     .collect()
 }
 
-fn deploy(chain: &TestChain, code: Vec<u8>) -> Address {
-    let sent = chain.send(&wallet(2), None, code, U256::ZERO);
-    sent.block.receipts[sent.index].contract_address.unwrap()
-}
-
 fn view<C: SolCall>(chain: &TestChain, to: Address, call: &C) -> C::Return {
     let input = call.abi_encode().into();
     let request = triad_evm::CallRequest { to: Some(to), input, ..triad_evm::CallRequest::default() };
@@ -104,7 +99,7 @@ const DEPOSIT: u64 = 100_000_000_000_000_000;
 fn an_alarm_rings_in_the_block_of_the_reading_and_only_on_the_edge() {
     let dir = tempfile::tempdir().unwrap();
     let chain = start(dir.path(), vec![]);
-    let alarm = deploy(&chain, creation(include_str!("../../../contracts/artifacts/Alarm.json")));
+    let alarm = chain.deploy(&wallet(2), creation(include_str!("../../../contracts/artifacts/Alarm.json")));
     let arm = Alarm::armCall {
         device: key().public().id().0.into(),
         name: "level".into(),
@@ -167,7 +162,7 @@ fn a_target_that_burns_all_its_gas_pays_for_it_until_it_sleeps() {
     let dir = tempfile::tempdir().unwrap();
     let chain = start(dir.path(), vec![]);
     // JUMPDEST PUSH0 JUMP: loops until the gas is gone.
-    let looping = deploy(&chain, hex::decode("6003600c60003960036000f35b5f56").unwrap());
+    let looping = chain.deploy(&wallet(2), hex::decode("6003600c60003960036000f35b5f56").unwrap());
     let gas = 1_000_000u64;
     let price = chain.reader.spec().genesis.fees.base_fee;
     // The least deposit pays for four firings.

@@ -32,6 +32,23 @@ pub struct LatestVerdict {
     pub block_height: u64,
 }
 
+/// The newest prediction of one model on a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelPrediction {
+    pub leaf: u64,
+    pub record: u16,
+    /// 0 consensus, 1 attested.
+    pub class: u8,
+    pub kind: u8,
+    /// Parts per million.
+    pub score: u32,
+    /// Of the reading that it was made on.
+    pub time_ms: u64,
+    /// What is predicted × 10⁹; `None` where it does not fit.
+    pub value_e9: Option<i128>,
+    pub block_height: u64,
+}
+
 /// The log after a block's verdict leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogAt {
@@ -45,6 +62,13 @@ pub struct LogAt {
 pub trait AppView: Send + Sync {
     fn latest_reading(&self, stream: &[u8; 32]) -> Option<LatestReading>;
     fn latest_verdict(&self, stream: &[u8; 32]) -> Option<LatestVerdict>;
+    /// Whether the chain's rules know predictions in this block; where they do not, [`crate::LATEST_PREDICTION`] is no precompile.
+    fn has_predictions(&self) -> bool {
+        false
+    }
+    fn prediction(&self, _stream: &[u8; 32], _model: u64) -> Option<ModelPrediction> {
+        None
+    }
     /// The log at a height, or at the block being executed for `None`.
     fn log_at(&self, height: Option<u64>) -> Option<LogAt>;
 }

@@ -33,7 +33,7 @@ mod trace;
 mod trie;
 mod tx;
 
-pub use app::{AppView, EmptyApp, LatestReading, LatestVerdict, LogAt};
+pub use app::{AppView, EmptyApp, LatestReading, LatestVerdict, LogAt, ModelPrediction};
 pub use bindings::{system_contracts, validator_set_code};
 pub use call::{
     AccessListOutcome, CALL_GAS_CAP, CallError, CallOutcome, CallRequest, CallStatus, Trial, call,
@@ -50,8 +50,8 @@ pub use genesis::{GenesisAccount, GenesisError, genesis};
 pub use history::{ARCHIVE, Kept, NotKept, PastState};
 pub use intrinsic::{IntrinsicGas, MAX_INITCODE_BYTES, TX_GAS_CAP, intrinsic_gas};
 pub use precompiles::{
-    ED25519_VERIFY, ED25519_VERIFY_GAS, ED25519_VERIFY_WORD_GAS, LATEST_READING, LATEST_VERDICT, LOG,
-    READ_GAS,
+    ED25519_VERIFY, ED25519_VERIFY_GAS, ED25519_VERIFY_WORD_GAS, LATEST_PREDICTION, LATEST_READING,
+    LATEST_VERDICT, LOG, READ_GAS,
 };
 pub use rebuild::Flat;
 pub use receipt::Receipt;

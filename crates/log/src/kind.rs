@@ -27,11 +27,23 @@ pub enum VerdictKind {
     Late = 9,
     /// The model has not seen enough to judge.
     Learning = 10,
+    /// As forecast; the verdict's value is the next forecast.
+    Forecast = 11,
+    /// Outside the interval that was forecast for it; the verdict's value is the next forecast.
+    OffForecast = 12,
+    /// The value, a forecast, is below the lower limit.
+    ExpectedLow = 13,
+    /// The value, a forecast, is above the upper limit.
+    ExpectedHigh = 14,
+    /// The value is what is left of a life, the score what is gone of it.
+    RemainingLife = 15,
+    /// Value and score are the probability of a failure.
+    FailureRisk = 16,
 }
 
 impl VerdictKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [VerdictKind; 11] = [
+    pub const ALL: [VerdictKind; 17] = [
         VerdictKind::Normal,
         VerdictKind::Low,
         VerdictKind::High,
@@ -43,6 +55,12 @@ impl VerdictKind {
         VerdictKind::Anomaly,
         VerdictKind::Late,
         VerdictKind::Learning,
+        VerdictKind::Forecast,
+        VerdictKind::OffForecast,
+        VerdictKind::ExpectedLow,
+        VerdictKind::ExpectedHigh,
+        VerdictKind::RemainingLife,
+        VerdictKind::FailureRisk,
     ];
 
     /// None for a number without a meaning.
@@ -69,6 +87,12 @@ impl VerdictKind {
             VerdictKind::Anomaly => "anomaly",
             VerdictKind::Late => "late",
             VerdictKind::Learning => "learning",
+            VerdictKind::Forecast => "forecast",
+            VerdictKind::OffForecast => "off-forecast",
+            VerdictKind::ExpectedLow => "expected-low",
+            VerdictKind::ExpectedHigh => "expected-high",
+            VerdictKind::RemainingLife => "remaining-life",
+            VerdictKind::FailureRisk => "failure-risk",
         }
     }
 
@@ -86,7 +110,18 @@ impl VerdictKind {
             VerdictKind::Anomaly => "anomaly: not what this stream usually does",
             VerdictKind::Late => "skipped: not newer than the stream's latest reading",
             VerdictKind::Learning => "not enough seen yet to judge",
+            VerdictKind::Forecast => "as forecast; the value is the next forecast",
+            VerdictKind::OffForecast => "not as forecast; the value is the next forecast",
+            VerdictKind::ExpectedLow => "expected to fall below its lower limit; the value is the forecast",
+            VerdictKind::ExpectedHigh => "expected to rise above its upper limit; the value is the forecast",
+            VerdictKind::RemainingLife => "the value is the life that remains",
+            VerdictKind::FailureRisk => "the value is the probability of a failure",
         }
+    }
+
+    /// Whether a verdict of this kind has what the model says as its value, not what was read.
+    pub fn is_prediction(self) -> bool {
+        self >= VerdictKind::Forecast
     }
 }
 

@@ -278,7 +278,12 @@ impl Report {
             let value = verdict.value.as_deref().unwrap_or("too large for contracts");
             let time = utc(verdict.time_ms.saturating_mul(1000));
             let name = verdict.name.as_deref().map_or(String::new(), |name| format!("{}, ", foreign(name)));
-            writeln!(f, "Verdict      reading {record} ({name}{value} at {time}): {kind}")?;
+            if verdict.kind.is_prediction() {
+                let name = name.trim_end_matches(", ");
+                writeln!(f, "Verdict      reading {record} ({name} at {time}): {value} is told; {kind}")?;
+            } else {
+                writeln!(f, "Verdict      reading {record} ({name}{value} at {time}): {kind}")?;
+            }
             writeln!(f, "             score {score}, by model {model} ({class})")?;
             if !verdict.reason.is_empty() {
                 writeln!(f, "             {}", foreign(&verdict.reason))?;

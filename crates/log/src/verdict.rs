@@ -12,7 +12,8 @@
 //! 52  u8    kind      see VerdictKind
 //! 53  u32   score     parts per million, at most 1,000,000
 //! 57  i64   time_ms   of the reading (for a silence: when it was noticed), milliseconds since 1970
-//! 65  i128  value     × 10⁹, half to even; the smallest i128 where that does not fit
+//! 65  i128  value     the reading's, or of a prediction what is predicted, × 10⁹, half to even; the smallest i128 where
+//!                     that does not fit
 //! 81  UTF-8 reason    to the end, at most 255 bytes
 //! ```
 //!
@@ -86,7 +87,7 @@ pub struct Verdict {
     pub score: Score,
     /// The reading's time; for a silence, when it was noticed. Milliseconds since 1970.
     pub time_ms: i64,
-    /// The reading's value × 10⁹, or [`DOES_NOT_FIT`].
+    /// The reading's value × 10⁹ (of a prediction what is predicted: [`VerdictKind::is_prediction`]), or [`DOES_NOT_FIT`].
     pub value_e9: i128,
     /// Why.
     pub reason: Reason,
@@ -148,7 +149,7 @@ impl Verdict {
             stream: StreamId(stream),
             model: u64::from_be_bytes(model),
             class: Assurance::from_u8(class).ok_or_else(|| field("class", "0 or 1", class.to_string()))?,
-            kind: VerdictKind::from_u8(kind).ok_or_else(|| field("kind", "0 to 10", kind.to_string()))?,
+            kind: VerdictKind::from_u8(kind).ok_or_else(|| field("kind", "0 to 16", kind.to_string()))?,
             score: Score::from_ppm(score)
                 .ok_or_else(|| field("score", "at most 1000000", score.to_string()))?,
             time_ms: i64::from_be_bytes(time_ms),

@@ -79,12 +79,13 @@ fn verdicts() {
 #[test]
 fn verdict_kinds_keep_their_numbers() {
     let names: Vec<_> = VerdictKind::ALL.map(VerdictKind::name).to_vec();
-    let expected = "normal low high duration mkt back-in-range silent resumed anomaly late learning";
+    let expected = "normal low high duration mkt back-in-range silent resumed anomaly late learning forecast \
+                    off-forecast expected-low expected-high remaining-life failure-risk";
     assert_eq!(names.join(" "), expected);
     for (number, kind) in (0..).zip(VerdictKind::ALL) {
         assert_eq!((kind.as_u8(), VerdictKind::from_u8(number)), (number, Some(kind)));
     }
-    assert_eq!(VerdictKind::from_u8(11), None);
+    assert_eq!(VerdictKind::from_u8(17), None);
     assert_eq!(
         [0, 1, 2].map(Assurance::from_u8),
         [Some(Assurance::Consensus), Some(Assurance::Attested), None]

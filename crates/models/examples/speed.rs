@@ -7,7 +7,9 @@ use std::time::Instant;
 use triad_models::group::{GroupSpec, GroupState};
 use triad_models::heart::HeartMonitor;
 use triad_models::trees::{Node, Trees};
-use triad_models::{AnomalySpec, Input, RangeSpec, SilenceSpec, Spec, State};
+use triad_models::{
+    AnomalySpec, ForecastSpec, Input, Predicts, RangeSpec, RowModel, SilenceSpec, Spec, State, Tells,
+};
 
 const READINGS: usize = 1_000;
 
@@ -18,6 +20,9 @@ fn main() {
         Spec::Range(range),
         Spec::Silence(SilenceSpec { interval_ms: 3_600_000, grace_ms: 0 }),
         Spec::Anomaly(AnomalySpec { range: None }),
+        forecast(1, 1),
+        forecast(48, 6),
+        forecast(168, 24),
     ];
     println!("model     readings before   state bytes   warm ns   cold ns (decode, step, encode)");
     for spec in &specs {
@@ -51,6 +56,7 @@ fn main() {
     group(streams);
     heart();
     trees();
+    gaps();
     let (spec, state) = alarming();
     let started = Instant::now();
     for _ in 0..10_000 {
@@ -105,13 +111,47 @@ fn trees() {
     };
     let tree: Vec<Node> = (0..127).map(node).collect();
     let Ok(trees) = Trees::new(64, 0.0, &vec![tree; 500]) else { unreachable!("a full tree of depth 6") };
+    let inputs = (0..64).map(|at| format!("s{at}")).collect();
+    let Ok(model) = RowModel::new(inputs, Predicts::FailureRisk { from: 0.5 }, trees) else {
+        unreachable!("64 streams")
+    };
     let mut row = [0.0; 64];
-    let started = Instant::now();
+    let mut spent = [0, 0];
     for turn in 0..2_000_usize {
         row[turn % 64] = (turn * 7_919 % 64) as f64;
-        black_box(trees.predict(&row));
+        let started = Instant::now();
+        black_box(model.trees().predict(&row));
+        spent[0] += started.elapsed().as_nanos();
+        let started = Instant::now();
+        black_box(model.judge(&row));
+        spent[1] += started.elapsed().as_nanos();
     }
-    println!("an ensemble of 500 trees of depth 6: {} ns", started.elapsed().as_nanos() / 2_000);
+    let [sum, verdict] = spent.map(|ns| ns / 2_000);
+    println!("an ensemble of 500 trees of depth 6: {sum} ns, the verdict on a row by it {verdict} ns");
+    let file = model.file().encode();
+    let started = Instant::now();
+    for _ in 0..20 {
+        black_box(RowModel::decode(&file).is_ok());
+    }
+    println!("its file of {} bytes opened: {} ns", file.len(), started.elapsed().as_nanos() / 20);
+}
+
+/// Of half-hourly readings.
+fn forecast(season: u16, horizon: u16) -> Spec {
+    let (interval_ms, tells) = (1_800_000, Tells::Value);
+    Spec::Forecast(ForecastSpec { interval_ms, season, horizon, low: None, high: None, tells })
+}
+
+/// A forecast's reading after as many missing ones as are filled.
+fn gaps() {
+    let spec = forecast(168, 24);
+    let mut state = State::new(&spec);
+    (0..READINGS).for_each(|step| drop(state.step(&spec, input(step))));
+    let started = Instant::now();
+    for turn in 1..=10_000 {
+        black_box(state.step(&spec, input(READINGS + turn * 168)));
+    }
+    println!("a forecast's reading after 167 missing ones: {} ns", started.elapsed().as_nanos() / 10_000);
 }
 
 fn alarming() -> (Spec, State) {

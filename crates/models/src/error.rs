@@ -6,7 +6,9 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SpecError {
     /// No model of that name exists.
-    #[error("unknown model kind {0:?}: expected \"range\", \"silence\" or \"anomaly\"")]
+    #[error(
+        "unknown model kind {0:?}: expected \"range\", \"silence\", \"anomaly\", \"forecast\" or \"trees\""
+    )]
     UnknownKind(String),
     /// The parameters are not one definite-length CBOR map with text keys.
     #[error("parameters must be one CBOR map with text keys: {0}")]

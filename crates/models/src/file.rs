@@ -5,48 +5,61 @@
 //! section = name | u32 bytes | those bytes
 //! name    = u8 length (1 to 32) | ASCII letters, digits, `-`, `_`
 //! ```
-//! Big-endian. A section holds an ensemble ("TGBT", `triad_models::trees`) or finite `f64`s, as its kind says; no name
+//! Big-endian. A section holds an ensemble ("TGBT", [`crate::trees`]) or finite `f64`s, as its kind says; no name
 //! comes twice, nothing follows the last section, at most 8 MiB. The same model has one form only, so its SHA-256 names it.
-
-use crate::error::TrainingError;
 
 const MAGIC: &[u8; 4] = b"TMDL";
 const VERSION: u8 = 1;
 const MAX_SECTIONS: usize = 32;
 const MAX_NAME: usize = 32;
 /// A larger file is refused unread.
-pub(crate) const MAX_MODEL_BYTES: usize = 8 << 20;
+pub const MAX_MODEL_BYTES: usize = 8 << 20;
 
 /// A kind and its named parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ModelFile {
+pub struct ModelFile {
+    /// The kind of model.
     pub kind: String,
+    /// Names and bytes, in their order.
     pub sections: Vec<(String, Vec<u8>)>,
 }
 
-fn wrong(problem: impl Into<String>) -> TrainingError {
-    TrainingError::Model(problem.into())
+/// Why bytes are no model: what was expected and what was found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no model: {0}")]
+pub struct ModelFileError(pub String);
+
+pub(crate) fn wrong(problem: impl Into<String>) -> ModelFileError {
+    ModelFileError(problem.into())
 }
 
 impl ModelFile {
+    /// Whether bytes begin as such a file does.
     pub fn is_one(bytes: &[u8]) -> bool {
         bytes.starts_with(MAGIC)
     }
 
+    /// No sections yet.
     pub fn new(kind: &str) -> Self {
         Self { kind: kind.into(), sections: Vec::new() }
     }
 
+    /// With one more section.
     pub fn with(mut self, name: &str, bytes: Vec<u8>) -> Self {
         self.sections.push((name.into(), bytes));
         self
     }
 
+    /// With one more section of numbers.
     pub fn with_numbers(self, name: &str, numbers: impl IntoIterator<Item = f64>) -> Self {
         let bytes = numbers.into_iter().flat_map(|number| number.to_bits().to_be_bytes()).collect();
         self.with(name, bytes)
     }
 
+    /// The one form of this model.
+    ///
+    /// # Panics
+    /// If a name is not 1 to 32 bytes, or there is no section or more than 32: those are the caller's own.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         out.push(VERSION);
@@ -66,7 +79,8 @@ impl ModelFile {
         out
     }
 
-    pub fn decode(bytes: &[u8]) -> Result<Self, TrainingError> {
+    /// Reads bytes that may be hostile.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ModelFileError> {
         if bytes.len() > MAX_MODEL_BYTES {
             return Err(wrong(format!("{} bytes; at most {MAX_MODEL_BYTES} are read", bytes.len())));
         }
@@ -99,7 +113,8 @@ impl ModelFile {
         }
     }
 
-    pub fn section(&self, name: &str) -> Result<&[u8], TrainingError> {
+    /// The bytes of a section.
+    pub fn section(&self, name: &str) -> Result<&[u8], ModelFileError> {
         let found = self.sections.iter().find(|(section, _)| section == name);
         found.map(|(_, bytes)| bytes.as_slice()).ok_or_else(|| {
             let there = self.sections.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
@@ -107,7 +122,8 @@ impl ModelFile {
         })
     }
 
-    pub fn numbers(&self, name: &str) -> Result<Vec<f64>, TrainingError> {
+    /// The numbers of a section, all finite.
+    pub fn numbers(&self, name: &str) -> Result<Vec<f64>, ModelFileError> {
         let (chunks, rest) = self.section(name)?.as_chunks::<8>();
         let numbers: Vec<f64> =
             chunks.iter().map(|bytes| f64::from_bits(u64::from_be_bytes(*bytes))).collect();
@@ -119,13 +135,13 @@ impl ModelFile {
     }
 }
 
-fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], TrainingError> {
+fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], ModelFileError> {
     let (head, tail) = rest.split_at_checked(count).ok_or_else(|| wrong("the file ends too early"))?;
     *rest = tail;
     Ok(head)
 }
 
-fn name(rest: &mut &[u8]) -> Result<String, TrainingError> {
+fn name(rest: &mut &[u8]) -> Result<String, ModelFileError> {
     let length = usize::from(take(rest, 1)?[0]);
     let bytes = take(rest, length)?;
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);

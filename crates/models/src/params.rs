@@ -24,6 +24,7 @@ pub(crate) enum Param {
     Integer(u64),
     Number(f64),
     Text(String),
+    Bytes(Vec<u8>),
 }
 
 /// Parameters taken one by one; what is left over at the end is refused.
@@ -74,6 +75,17 @@ impl Params {
         low: u64,
         high: u64,
     ) -> Result<Option<u64>, SpecError> {
+        self.whole(key, low, high, " of milliseconds")
+    }
+
+    /// A whole number between `low` and `high`; `of` says in errors what it counts.
+    pub(crate) fn whole(
+        &mut self,
+        key: &'static str,
+        low: u64,
+        high: u64,
+        of: &str,
+    ) -> Result<Option<u64>, SpecError> {
         let value = match self.0.remove(key) {
             None => return Ok(None),
             Some(Param::Integer(value)) => Some(value),
@@ -86,7 +98,7 @@ impl Params {
             Some(value) if (low..=high).contains(&value) => Ok(Some(value)),
             _ => Err(SpecError::Bad {
                 key,
-                problem: format!("a whole number of milliseconds from {low} to {high} is expected"),
+                problem: format!("a whole number{of} from {low} to {high} is expected"),
             }),
         }
     }
@@ -96,6 +108,16 @@ impl Params {
             None => Ok(None),
             Some(Param::Text(value)) => Ok(Some(value)),
             Some(_) => Err(SpecError::Bad { key, problem: "a text is expected".into() }),
+        }
+    }
+
+    /// Exactly `N` bytes.
+    pub(crate) fn bytes<const N: usize>(&mut self, key: &'static str) -> Result<Option<[u8; N]>, SpecError> {
+        let bad = || SpecError::Bad { key, problem: format!("{N} bytes are expected") };
+        match self.0.remove(key) {
+            None => Ok(None),
+            Some(Param::Bytes(value)) => value.try_into().map(Some).map_err(|_| bad()),
+            Some(_) => Err(bad()),
         }
     }
 
@@ -119,7 +141,8 @@ fn param(decoder: &mut Decoder<'_>, key: &str) -> Result<Param, SpecError> {
         Type::F32 => f64::from(decoder.f32().map_err(wrong)?),
         Type::F64 => decoder.f64().map_err(wrong)?,
         Type::String => return Ok(Param::Text(decoder.str().map_err(wrong)?.to_owned())),
-        other => return Err(bad(format!("a number or a text is expected, found {other}"))),
+        Type::Bytes => return Ok(Param::Bytes(decoder.bytes().map_err(wrong)?.to_vec())),
+        other => return Err(bad(format!("a number, a text or bytes are expected, found {other}"))),
     };
     if value.is_finite() {
         // Adding zero turns -0 into 0.
@@ -178,6 +201,7 @@ pub(crate) fn encode(entries: &[(&str, Option<Param>)]) -> Vec<u8> {
             Param::Integer(value) => head(0, *value),
             Param::Number(value) => number(*value),
             Param::Text(value) => text(value),
+            Param::Bytes(value) => string(2, value),
         });
     }
     out
@@ -209,8 +233,12 @@ fn head(major: u8, value: u64) -> Vec<u8> {
 }
 
 fn text(value: &str) -> Vec<u8> {
-    let mut out = head(3, value.len() as u64);
-    out.extend_from_slice(value.as_bytes());
+    string(3, value.as_bytes())
+}
+
+fn string(major: u8, value: &[u8]) -> Vec<u8> {
+    let mut out = head(major, value.len() as u64);
+    out.extend_from_slice(value);
     out
 }
 

@@ -4,8 +4,10 @@ use sha2::{Digest, Sha256};
 
 use crate::anomaly::AnomalySpec;
 use crate::error::SpecError;
+use crate::forecast::ForecastSpec;
 use crate::params::Params;
 use crate::range::RangeSpec;
+use crate::row::{self, TreesSpec};
 use crate::silence::SilenceSpec;
 
 /// A model and its parameters, checked.
@@ -17,6 +19,10 @@ pub enum Spec {
     Silence(SilenceSpec),
     /// A value or a course of values that the stream has not shown before.
     Anomaly(AnomalySpec),
+    /// What comes, and whether what came was as forecast.
+    Forecast(ForecastSpec),
+    /// What several streams of a device say together of its life or failure.
+    Trees(TreesSpec),
 }
 
 impl Spec {
@@ -26,16 +32,20 @@ impl Spec {
             "range" => RangeSpec::read(Params::decode(params)?).map(Self::Range),
             "silence" => SilenceSpec::read(Params::decode(params)?).map(Self::Silence),
             "anomaly" => AnomalySpec::read(Params::decode(params)?).map(Self::Anomaly),
+            "forecast" => ForecastSpec::read(Params::decode(params)?).map(Self::Forecast),
+            row::KIND => TreesSpec::read(Params::decode(params)?).map(Self::Trees),
             other => Err(SpecError::UnknownKind(other.chars().take(64).collect())),
         }
     }
 
-    /// `range`, `silence` or `anomaly`.
+    /// `range`, `silence`, `anomaly`, `forecast` or `trees`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Range(_) => "range",
             Self::Silence(_) => "silence",
             Self::Anomaly(_) => "anomaly",
+            Self::Forecast(_) => "forecast",
+            Self::Trees(_) => row::KIND,
         }
     }
 
@@ -45,7 +55,19 @@ impl Spec {
             Self::Range(spec) => spec.params(),
             Self::Silence(spec) => spec.params(),
             Self::Anomaly(spec) => spec.params(),
+            Self::Forecast(spec) => spec.params(),
+            Self::Trees(spec) => spec.params(),
         }
+    }
+
+    /// Whether it came with the chain's rule for learned models: it predicts, and is charged for its work.
+    pub fn is_learned(&self) -> bool {
+        matches!(self, Self::Forecast(_) | Self::Trees(_))
+    }
+
+    /// Whether it judges readings one by one with a [`crate::State`]; a model of rows has none.
+    pub fn has_state(&self) -> bool {
+        !matches!(self, Self::Trees(_))
     }
 
     /// SHA-256(kind ‖ 0x00 ‖ canonical parameters): two bindings with one hash judge alike.

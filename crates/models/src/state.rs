@@ -5,6 +5,7 @@ use triad_log::VerdictKind;
 use crate::anomaly::AnomalyState;
 use crate::codec::{Reader, Writer};
 use crate::error::StateError;
+use crate::forecast::ForecastState;
 use crate::range::RangeState;
 use crate::silence::SilenceState;
 use crate::spec::Spec;
@@ -17,6 +18,8 @@ pub const MAX_STATE_BYTES: usize = 4096;
 const RANGE: [u8; 2] = [1, 1];
 const SILENCE: [u8; 2] = [1, 2];
 const ANOMALY: [u8; 2] = [2, 3];
+const FORECAST: [u8; 2] = [1, 4];
+const ROW: [u8; 2] = [1, 5];
 
 /// The highest score, in parts per million.
 pub(crate) const FULL: u32 = 1_000_000;
@@ -33,7 +36,7 @@ pub struct Input {
 }
 
 /// What a model says of one reading, or of its absence.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
     /// What was found.
     pub kind: VerdictKind,
@@ -41,19 +44,32 @@ pub struct Judgement {
     pub score_ppm: u32,
     /// One sentence for people, at most 255 bytes of UTF-8; empty where there is nothing to say.
     pub reason: String,
+    /// What is predicted; `None` where the kind is no prediction.
+    pub value: Option<f64>,
 }
 
 impl Judgement {
     pub(crate) fn new(kind: VerdictKind, score_ppm: u32, reason: impl Into<String>) -> Self {
-        Self { kind, score_ppm: score_ppm.min(FULL), reason: words::fit(reason.into()) }
+        Self { kind, score_ppm: score_ppm.min(FULL), reason: words::fit(reason.into()), value: None }
+    }
+
+    /// The same with what is predicted.
+    pub(crate) fn telling(self, value: f64) -> Self {
+        Self { value: Some(value), ..self }
     }
 
     pub(crate) fn normal() -> Self {
-        Self { kind: VerdictKind::Normal, score_ppm: 0, reason: String::new() }
+        Self::new(VerdictKind::Normal, 0, "")
     }
 
-    fn late() -> Self {
-        Self { kind: VerdictKind::Late, score_ppm: 0, reason: String::new() }
+    /// The reading is not newer than one taken in before.
+    pub fn late() -> Self {
+        Self::new(VerdictKind::Late, 0, "")
+    }
+
+    /// There is not enough to judge, and why.
+    pub fn learning(reason: impl Into<String>) -> Self {
+        Self::new(VerdictKind::Learning, 0, reason)
     }
 }
 
@@ -70,6 +86,9 @@ enum Inner {
     Range(RangeState),
     Silence(SilenceState),
     Anomaly(AnomalyState),
+    Forecast(Box<ForecastState>),
+    /// A model of rows remembers nothing.
+    Row,
 }
 
 impl State {
@@ -79,6 +98,8 @@ impl State {
             Spec::Range(_) => Inner::Range(RangeState::default()),
             Spec::Silence(_) => Inner::Silence(SilenceState::default()),
             Spec::Anomaly(_) => Inner::Anomaly(AnomalyState::default()),
+            Spec::Forecast(spec) => Inner::Forecast(Box::new(ForecastState::new(spec))),
+            Spec::Trees(_) => Inner::Row,
         };
         Self { latest_us: None, inner }
     }
@@ -99,6 +120,9 @@ impl State {
             (Inner::Range(state), Spec::Range(spec)) => state.step(spec, previous_us, input),
             (Inner::Silence(state), Spec::Silence(spec)) => state.step(spec, input),
             (Inner::Anomaly(state), Spec::Anomaly(spec)) => state.step(spec, input),
+            (Inner::Forecast(state), Spec::Forecast(spec)) => state.step(spec, input),
+            // One reading is no row: nobody asks.
+            (Inner::Row, Spec::Trees(_)) => Judgement::normal(),
             _ => unreachable!("a state is only stepped with the spec that it was made for"),
         }
     }
@@ -123,13 +147,16 @@ impl State {
     /// Version, kind, latest time, then the model's own fields; at most [`MAX_STATE_BYTES`].
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(match &self.inner {
-            Inner::Range(_) | Inner::Silence(_) => 64,
+            Inner::Range(_) | Inner::Silence(_) | Inner::Row => 64,
             Inner::Anomaly(state) => state.size(),
+            Inner::Forecast(_) => MAX_STATE_BYTES,
         });
         writer.bytes(match self.inner {
             Inner::Range(_) => &RANGE,
             Inner::Silence(_) => &SILENCE,
             Inner::Anomaly(_) => &ANOMALY,
+            Inner::Forecast(_) => &FORECAST,
+            Inner::Row => &ROW,
         });
         writer.u8(u8::from(self.latest_us.is_some()));
         if let Some(latest) = self.latest_us {
@@ -138,6 +165,8 @@ impl State {
                 Inner::Range(state) => state.encode(&mut writer),
                 Inner::Silence(state) => state.encode(&mut writer),
                 Inner::Anomaly(state) => state.encode(&mut writer),
+                Inner::Forecast(state) => state.encode(&mut writer),
+                Inner::Row => {}
             }
         }
         assert!(writer.0.len() <= MAX_STATE_BYTES, "every model bounds its state");
@@ -152,6 +181,8 @@ impl State {
             Spec::Range(_) => RANGE,
             Spec::Silence(_) => SILENCE,
             Spec::Anomaly(_) => ANOMALY,
+            Spec::Forecast(_) => FORECAST,
+            Spec::Trees(_) => ROW,
         };
         if [version, kind] != expected {
             return Err(StateError::Mismatch { version, kind });
@@ -163,6 +194,8 @@ impl State {
                 Spec::Range(spec) => Inner::Range(RangeState::decode(spec, &mut reader)?),
                 Spec::Silence(_) => Inner::Silence(SilenceState::decode(&mut reader)?),
                 Spec::Anomaly(_) => Inner::Anomaly(AnomalyState::decode(&mut reader)?),
+                Spec::Forecast(spec) => Inner::Forecast(Box::new(ForecastState::decode(spec, &mut reader)?)),
+                Spec::Trees(_) => Inner::Row,
             };
         }
         reader.end()?;

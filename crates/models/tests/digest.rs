@@ -12,7 +12,8 @@ use common::P::{I, N, T};
 use sha2::{Digest, Sha256};
 use triad_models::group::{GroupSpec, GroupState};
 use triad_models::heart::HeartMonitor;
-use triad_models::{Input, Spec, State};
+use triad_models::trees::{Node, Trees};
+use triad_models::{Input, Predicts, RowModel, Spec, State};
 
 fn specs() -> Vec<Spec> {
     let hour = 3_600_000;
@@ -35,10 +36,25 @@ fn specs() -> Vec<Spec> {
     ]
 }
 
-/// SHA-256 over everything that each model says of the series and, at times, over its state.
+/// Forecasts of half-hourly readings: of the next one, and of three hours ahead with a daily season and limits.
+fn forecasts() -> Vec<Spec> {
+    let half_hour = ("interval_ms", I(1_800_000));
+    let ahead =
+        [("season", I(48)), ("horizon", I(6)), ("low", N(66.0)), ("high", N(76.0)), ("tells", T("low"))];
+    vec![
+        common::spec("forecast", std::slice::from_ref(&half_hour)),
+        common::spec("forecast", &[&[half_hour], &ahead[..]].concat()),
+    ]
+}
+
 fn digest(series: &[Input]) -> String {
+    digest_of(specs(), series)
+}
+
+/// SHA-256 over everything that each model says of the series and, at times, over its state.
+fn digest_of(specs: Vec<Spec>, series: &[Input]) -> String {
     let mut hasher = Sha256::new();
-    for spec in specs() {
+    for spec in specs {
         hasher.update(spec.content_hash());
         let mut state = State::new(&spec);
         for (at, &input) in series.iter().enumerate() {
@@ -50,6 +66,9 @@ fn digest(series: &[Input]) -> String {
             hasher.update([judgement.kind.as_u8()]);
             hasher.update(judgement.score_ppm.to_be_bytes());
             hasher.update(judgement.reason.as_bytes());
+            if let Some(value) = judgement.value {
+                hasher.update(value.to_bits().to_be_bytes());
+            }
             if at % 97 == 0 {
                 hasher.update(state.encode());
             }
@@ -94,6 +113,57 @@ fn the_shipped_temperature_record_is_judged_alike_everywhere() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../triad/data/nab/ambient_temperature_system_failure.csv");
     assert_eq!(digest(&read(&path)), "20024993705ccfe3a9f94b17cebf34d3cc4fca7c8738bc3d8a8b3f54a1f2cd81");
+}
+
+#[test]
+fn forecasts_are_alike_everywhere() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../triad/data/nab/ambient_temperature_system_failure.csv");
+    let digests = [synthetic(), read(&path)].map(|series| digest_of(forecasts(), &series));
+    assert_eq!(
+        digests,
+        [
+            "5aae75da07ae1eff5dad4f20a61067862cfbe0bd95a626cf3191d69c9ed146ad",
+            "a446b78f6419533fd5ceea38ffa3dfdf9267d658ba30719b252b7f83e005a250",
+        ]
+    );
+}
+
+/// Rows of an ensemble drawn at random, for a life and for a failure.
+#[test]
+fn rows_are_judged_alike_everywhere() {
+    let mut seed = 5_u64;
+    let mut draw = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    let mut tree = |_| {
+        let mut nodes: Vec<Node> = (0..31_u16)
+            .map(|at| Node::Split { feature: at % 3, threshold: draw(), low: 2 * at + 1, high: 2 * at + 2 })
+            .collect();
+        nodes.extend((0..32).map(|_| Node::Leaf(draw() - 0.5)));
+        nodes
+    };
+    let trees = Trees::new(3, 0.25, &(0..50).map(&mut tree).collect::<Vec<_>>()).unwrap();
+    let inputs = ["a", "b", "c"].map(str::to_owned);
+    let mut hasher = Sha256::new();
+    for predicts in
+        [Predicts::RemainingLife { most: 4.0, unit: "h".into() }, Predicts::FailureRisk { from: 0.5 }]
+    {
+        let model = RowModel::new(inputs.to_vec(), predicts, trees.clone()).unwrap();
+        hasher.update(model.file().encode());
+        for _ in 0..2_000 {
+            let said = model.judge(&[draw(), draw(), draw()]).unwrap();
+            hasher.update([said.kind.as_u8()]);
+            hasher.update(said.score_ppm.to_be_bytes());
+            hasher.update(said.value.unwrap().to_bits().to_be_bytes());
+            hasher.update(said.reason.as_bytes());
+        }
+    }
+    assert_eq!(
+        hex::encode(hasher.finalize()),
+        "587eb396f9f97674c9b33ee41faa6e06cb77c641f7c48a410824d6ff8a923747"
+    );
 }
 
 /// Three streams of one machine: a steady one that falls and comes back, one that wanders, one that falls silent.

@@ -26,11 +26,17 @@ fn cases() -> Vec<(&'static str, Spec, i64, &'static str)> {
     );
     let silence = common::spec("silence", &[("interval_ms", I(900_000))]);
     let anomaly = common::spec("anomaly", &[]);
+    let forecast = common::spec(
+        "forecast",
+        &[("interval_ms", I(1_800_000)), ("season", I(40)), ("horizon", I(3)), ("high", N(90.0))],
+    );
     vec![
         ("range", range, 40, "duration"),
         ("silence", silence, 3, "resumed"),
         ("anomaly_31", anomaly.clone(), 31, "learning"),
         ("anomaly_1500", anomaly, 1_500, "anomaly"),
+        ("forecast_20", forecast.clone(), 20, "learning"),
+        ("forecast_500", forecast, 500, "off-forecast"),
     ]
 }
 
@@ -55,7 +61,7 @@ fn states_of_the_current_versions_are_still_read() {
         let mut stored = State::decode(&spec, &bytes).unwrap();
         assert_eq!((&stored, stored.encode()), (&state, bytes), "{name}");
         let next = match name {
-            "anomaly_1500" => Input { value: 35.0, ..input(readings) },
+            "anomaly_1500" | "forecast_500" => Input { value: 35.0, ..input(readings) },
             "range" => Input { value: 26.0, ..input(readings) },
             _ => input(readings),
         };

@@ -29,6 +29,8 @@ fn specs() -> Vec<Spec> {
         common::spec("silence", &[("interval_ms", I(hour)), ("grace_ms", I(0))]),
         common::spec("anomaly", &[]),
         common::spec("anomaly", &[("low", N(-100.0)), ("high", N(100.0))]),
+        common::spec("forecast", &[("interval_ms", I(hour)), ("low", N(-50.0))]),
+        common::spec("forecast", &[("interval_ms", I(600_000)), ("season", I(12)), ("horizon", I(20))]),
     ]
 }
 
@@ -51,7 +53,7 @@ proptest! {
 
     #[test]
     fn a_decoded_state_has_the_same_future(
-        which in 0_usize..5,
+        which in 0_usize..7,
         cut in 0_usize..400,
         course in prop::collection::vec((pace(), value()), 1..400),
     ) {
@@ -61,7 +63,7 @@ proptest! {
         for (at, (pace, value)) in course.into_iter().enumerate() {
             if at >= cut {
                 let bytes = copy.encode();
-                prop_assert!(bytes.len() <= MAX_STATE_BYTES && (at >= 32 || which == 1 || bytes.len() < 256));
+                prop_assert!(bytes.len() <= MAX_STATE_BYTES && (at >= 32 || which == 1 || which >= 5 || bytes.len() < 256));
                 copy = State::decode(spec, &bytes).unwrap();
                 prop_assert_eq!(copy.encode(), bytes);
             }
@@ -81,7 +83,7 @@ proptest! {
 
     #[test]
     fn bytes_that_are_no_state_are_refused_and_any_that_is_steps_on(
-        which in 0_usize..5,
+        which in 0_usize..7,
         readings in 0_i64..200,
         at in any::<prop::sample::Index>(),
         bits in 1_u8..=255,

@@ -18,8 +18,8 @@ use anyhow::{Context as _, bail};
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use triad_chain::{
-    BaseFeeTo, ChainSpec, DefaultModel, Fees, FundedAccount, GENESIS_VERSION, Genesis, Limits, Reign, Rule,
-    VALIDATOR_SET_RULE, Validator, Wallet, clock_ms,
+    BaseFeeTo, ChainSpec, DefaultModel, Fees, FundedAccount, GENESIS_VERSION, Genesis, LEARNED_MODELS_RULE,
+    Limits, Reign, Rule, VALIDATOR_SET_RULE, Validator, Wallet, clock_ms,
 };
 
 #[derive(Debug, Clone)]
@@ -213,7 +213,9 @@ impl NewChain {
                     balance: "1000000000000000000000000".into(),
                 })
                 .collect(),
-            rules: ["v1", VALIDATOR_SET_RULE].map(|name| Rule { name: name.into(), height: 0 }).to_vec(),
+            rules: ["v1", VALIDATOR_SET_RULE, LEARNED_MODELS_RULE]
+                .map(|name| Rule { name: name.into(), height: 0 })
+                .to_vec(),
         };
         Ok(ChainSpec::new(genesis)?)
     }

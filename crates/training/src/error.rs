@@ -39,6 +39,12 @@ pub enum TrainingError {
     UnknownSuite(String),
 }
 
+impl From<triad_models::ModelFileError> for TrainingError {
+    fn from(error: triad_models::ModelFileError) -> Self {
+        Self::Model(error.0)
+    }
+}
+
 impl TrainingError {
     pub(crate) fn content(path: &Path, problem: impl Into<String>) -> Self {
         Self::Content { path: path.into(), problem: problem.into() }

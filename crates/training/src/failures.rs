@@ -6,12 +6,12 @@
 
 use std::path::Path;
 
+use triad_models::ModelFile;
 use triad_models::trees::{Trees, TreesError};
 
 use crate::boost::{Growth, Loss, train};
 use crate::draws::stratified_folds;
 use crate::error::TrainingError;
-use crate::model_file::ModelFile;
 use crate::table::Table;
 
 const INNER_FOLDS: usize = 4;
@@ -125,7 +125,7 @@ pub(crate) fn predict(model: &[Trees], row: &[f64]) -> Vec<f64> {
 }
 
 /// The threshold with the best F1, the one nearest to a half where several have it, and that F1.
-fn best_threshold(said: &[Vec<f64>], label: usize, labels: &[bool]) -> (f64, f64) {
+pub(crate) fn best_threshold(said: &[Vec<f64>], label: usize, labels: &[bool]) -> (f64, f64) {
     let mut best = (0.5, f1(said, label, labels, 0.5));
     for step in 1..=24 {
         for threshold in [0.5 - f64::from(step) / 50.0, 0.5 + f64::from(step) / 50.0] {

@@ -1,7 +1,7 @@
 //! What is done with models off the chain: scoring a file, and the public benchmarks.
 //!
 //! [`score_csv`] runs the default detector over a table; [`evaluate`] runs a [`Suite`] over a folder and returns its
-//! figures as JSON; [`train_suite`] makes a [`Trained`] model of it, [`import`] takes one of XGBoost's or LightGBM's over.
+//! figures as JSON; [`train_suite`] makes a [`Trained`] model of it, [`train_rows`] one of a table, [`import`] takes one of XGBoost's or LightGBM's over.
 //! [`KINDS`] lists what there is, [`draw`] makes pictures. A suite reads every file of its layout that is there and knows no file, series or record by name,
 //! so it runs on data that nobody here has seen. The judging itself is done by `triad-models`; nothing here is part of
 //! consensus.
@@ -25,10 +25,10 @@ mod load;
 mod logistic;
 mod m4;
 mod m4_candidates;
-mod model_file;
 mod nab;
 mod nab_scorer;
 mod prices;
+mod rows;
 mod score;
 mod skab;
 mod suite;
@@ -43,6 +43,7 @@ pub use draw::draw;
 pub use error::TrainingError;
 pub use figure::{Axis, Band, Figure, Line, Mark, Role};
 pub use import::{Imported, Link, import};
+pub use rows::{RowOptions, RowTarget, train_rows};
 pub use score::{ScoreOptions, Scored, score_csv};
 pub use suite::{Suite, evaluate};
 pub use train::train_suite;

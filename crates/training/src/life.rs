@@ -6,13 +6,13 @@
 
 use std::path::Path;
 
+use triad_models::ModelFile;
 use triad_models::forecast::Ridge;
 use triad_models::trees::{Trees, TreesError};
 
 use crate::boost::{Growth, train};
 use crate::engines::{Run, Usual, features, health_index, width};
 use crate::error::TrainingError;
-use crate::model_file::ModelFile;
 
 /// Remaining cycles are told up to here.
 pub(crate) const CAP: f64 = 125.0;

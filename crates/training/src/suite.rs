@@ -65,8 +65,8 @@ impl Suite {
     pub fn model(self) -> &'static str {
         match self {
             Self::Nab => "anomaly",
-            Self::Ett | Self::Prices | Self::M4 | Self::Load => "forecast",
-            Self::Ai4i | Self::Cmapss => "trees",
+            Self::Ett | Self::Prices | Self::M4 | Self::Load => "regression",
+            Self::Ai4i | Self::Cmapss => "ensemble",
             Self::Skab => "group",
             Self::Ecg => "heart",
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use triad_models::trees::{Node, Trees};
+use triad_models::{MAX_MODEL_BYTES, ModelFile, Predicts, RowModel};
 
 use crate::ecg::{find, samples};
 use crate::engines::runs;
@@ -14,7 +15,6 @@ use crate::figure::{Axis, Figure, Line, Role};
 use crate::import::Link;
 use crate::life::LifeModel;
 use crate::logistic::Logistic;
-use crate::model_file::{MAX_MODEL_BYTES, ModelFile};
 use crate::table::Table;
 use crate::watch::Watch;
 
@@ -31,6 +31,7 @@ pub struct Trained {
 #[derive(Debug, Clone)]
 enum Inner {
     Trees(Trees),
+    Row(RowModel),
     Life(Box<LifeModel>),
     Failures(FailureModel),
     Ventricular(Logistic),
@@ -78,6 +79,7 @@ impl Trained {
         let kind = if ModelFile::is_one(bytes) {
             let file = ModelFile::decode(bytes)?;
             match file.kind.as_str() {
+                "trees" => Inner::Row(RowModel::from_file(&file)?),
                 "life" => Inner::Life(Box::new(LifeModel::decode(&file)?)),
                 "failures" => Inner::Failures(FailureModel::decode(&file)?),
                 "ventricular" => {
@@ -89,7 +91,7 @@ impl Trained {
                     )
                 }
                 other => {
-                    let known = "\"life\", \"failures\" or \"ventricular\" is expected";
+                    let known = "\"trees\", \"life\", \"failures\" or \"ventricular\" is expected";
                     return Err(TrainingError::Model(format!("kind {other:?}; {known}")));
                 }
             }
@@ -113,6 +115,20 @@ impl Trained {
         Self::new(Inner::Failures(model), bytes)
     }
 
+    /// What a chain can judge rows by.
+    pub fn row(model: RowModel) -> Self {
+        let bytes = model.file().encode();
+        Self::new(Inner::Row(model), bytes)
+    }
+
+    /// The model of rows, if it is one.
+    pub fn as_row(&self) -> Option<&RowModel> {
+        match &self.kind {
+            Inner::Row(model) => Some(model),
+            _ => None,
+        }
+    }
+
     pub(crate) fn ventricular(model: Logistic) -> Self {
         let bytes = ModelFile::new("ventricular").with_numbers("weights", model.numbers()).encode();
         Self::new(Inner::Ventricular(model), bytes)
@@ -132,7 +148,8 @@ impl Trained {
     /// Name of its kind in [`crate::KINDS`].
     pub fn kind(&self) -> &'static str {
         match self.kind {
-            Inner::Trees(_) => "trees",
+            Inner::Trees(_) => "ensemble",
+            Inner::Row(_) => "trees",
             Inner::Life(_) => "life",
             Inner::Failures(_) => "failures",
             Inner::Ventricular(_) => "heart",
@@ -143,6 +160,7 @@ impl Trained {
     pub fn ensembles(&self) -> Vec<(&'static str, &Trees)> {
         match &self.kind {
             Inner::Trees(trees) => vec![("trees", trees)],
+            Inner::Row(model) => vec![("trees", model.trees())],
             Inner::Life(model) => vec![("trees", &model.trees)],
             Inner::Failures(model) => MODES.into_iter().zip(&model.modes).collect(),
             Inner::Ventricular(_) => Vec::new(),
@@ -175,6 +193,18 @@ impl Trained {
             Inner::Failures(model) => out["thresholds"] = json!(model.thresholds),
             Inner::Ventricular(model) => out["weights"] = json!(model.numbers()),
             Inner::Trees(_) => {}
+            Inner::Row(model) => {
+                out["inputs"] = json!(model.inputs());
+                out["splits"] = json!(model.splits());
+                match model.predicts() {
+                    Predicts::RemainingLife { most, unit } => {
+                        out["tells"] = json!({ "remaining-life": unit, "at_most": most });
+                    }
+                    Predicts::FailureRisk { from } => {
+                        out["tells"] = json!({ "failure-risk": 1, "from": from })
+                    }
+                }
+            }
         }
         out
     }
@@ -189,7 +219,15 @@ impl Trained {
     ) -> Result<Predicted, TrainingError> {
         watch.tell("scoring", 0, 1);
         match &self.kind {
-            Inner::Trees(trees) => of_table(trees, path, options, watch),
+            Inner::Trees(trees) => {
+                let link = options.link.unwrap_or(Link::Identity);
+                let tell = |row: &[f64]| trees.predict(row).map(|sum| link.of(sum));
+                of_table(&tell, trees.features(), path, &options.columns, watch)
+            }
+            Inner::Row(model) => {
+                let columns = if options.columns.is_empty() { model.inputs() } else { &options.columns };
+                of_table(&|row: &[f64]| model.predict(row), model.inputs().len(), path, columns, watch)
+            }
             Inner::Life(model) => lives(model, path, watch),
             Inner::Failures(model) => {
                 let table = Table::read(path)?;
@@ -231,30 +269,30 @@ fn shape(name: &str, trees: &Trees) -> Value {
 }
 
 fn of_table(
-    trees: &Trees,
+    tell: &dyn Fn(&[f64]) -> Option<f64>,
+    expected: usize,
     path: &Path,
-    options: &PredictOptions,
+    names: &[String],
     watch: &mut Watch<'_>,
 ) -> Result<Predicted, TrainingError> {
     let table = Table::read(path)?;
-    let columns: Vec<usize> = if options.columns.is_empty() {
+    let columns: Vec<usize> = if names.is_empty() {
         (0..table.header.len()).collect()
     } else {
-        options.columns.iter().map(|name| table.expect_column(name)).collect::<Result<_, _>>()?
+        names.iter().map(|name| table.expect_column(name)).collect::<Result<_, _>>()?
     };
-    if columns.len() != trees.features() {
-        let (found, expected) = (columns.len(), trees.features());
+    if columns.len() != expected {
+        let found = columns.len();
         let problem =
             format!("{found} columns for a model of {expected} features; name those in their order");
         return Err(TrainingError::content(path, problem));
     }
     let columns: Vec<Vec<Option<f64>>> =
         columns.iter().map(|&column| table.numbers(column)).collect::<Result<_, _>>()?;
-    let link = options.link.unwrap_or(Link::Identity);
     let said: Vec<Option<f64>> = (0..table.rows.len())
         .map(|row| {
             let row: Option<Vec<f64>> = columns.iter().map(|column| column[row]).collect();
-            trees.predict(&row?).map(|sum| link.of(sum))
+            tell(&row?)
         })
         .collect();
     watch.draw(|| {

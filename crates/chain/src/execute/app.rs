@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use triad_evm::{AppView, LatestReading, LatestVerdict, LogAt};
+use triad_evm::{AppView, LatestReading, LatestVerdict, LogAt, ModelPrediction};
 use triad_statement::StreamId;
 
 use super::trigger::contract_time;
 use crate::error::ChainError;
-use crate::state::records::Latest;
+use crate::state::records::{Latest, Prediction};
 use crate::state::{Changes, View};
 
 /// Past blocks: those of the unfinalised ancestors and the committed ones.
@@ -16,8 +16,16 @@ pub(crate) trait History: Send + Sync {
     fn log_at(&self, height: u64) -> Result<Option<LogAt>, ChainError>;
 }
 
+/// What the block itself changed.
+#[derive(Clone)]
+pub(crate) struct Own {
+    pub latest: Changes<Latest>,
+    /// `None` where the chain's rules know no predictions.
+    pub predictions: Option<Changes<Prediction>>,
+}
+
 pub(crate) struct BlockApp {
-    own: Arc<Changes<Latest>>,
+    own: Arc<Own>,
     parent: View,
     history: Arc<dyn History>,
     log: LogAt,
@@ -26,7 +34,7 @@ pub(crate) struct BlockApp {
 }
 
 impl BlockApp {
-    pub fn new(own: Arc<Changes<Latest>>, parent: View, history: Arc<dyn History>, log: LogAt) -> Self {
+    pub fn new(own: Arc<Own>, parent: View, history: Arc<dyn History>, log: LogAt) -> Self {
         BlockApp { own, parent, history, log, error: Mutex::new(None) }
     }
 
@@ -43,7 +51,7 @@ impl BlockApp {
 
     fn latest(&self, stream: &[u8; 32]) -> Option<Latest> {
         let stream = StreamId(*stream);
-        match self.own.get(&stream) {
+        match self.own.latest.get(&stream) {
             Some(row) => row.clone(),
             None => self.note(self.parent.get::<Latest>(&stream)),
         }
@@ -57,6 +65,19 @@ impl AppView for BlockApp {
 
     fn latest_verdict(&self, stream: &[u8; 32]) -> Option<LatestVerdict> {
         contract_verdict(&self.latest(stream)?)
+    }
+
+    fn has_predictions(&self) -> bool {
+        self.own.predictions.is_some()
+    }
+
+    fn prediction(&self, stream: &[u8; 32], model: u64) -> Option<ModelPrediction> {
+        let key = (StreamId(*stream), model);
+        let row = match self.own.predictions.as_ref()?.get(&key) {
+            Some(row) => *row,
+            None => self.note(self.parent.get::<Prediction>(&key)),
+        };
+        row.as_ref().map(contract_prediction)
     }
 
     fn log_at(&self, height: Option<u64>) -> Option<LogAt> {
@@ -94,4 +115,18 @@ pub(crate) fn contract_verdict(latest: &Latest) -> Option<LatestVerdict> {
         time_ms: contract_time(v.time_us),
         block_height: v.height,
     })
+}
+
+/// A model's latest prediction as contracts see it.
+pub(crate) fn contract_prediction(p: &Prediction) -> ModelPrediction {
+    ModelPrediction {
+        leaf: p.leaf,
+        record: p.record,
+        class: 0,
+        kind: p.kind as u8,
+        score: p.score,
+        time_ms: u64::try_from(p.time_ms).unwrap_or(0),
+        value_e9: (p.value_e9 != triad_log::DOES_NOT_FIT).then_some(p.value_e9),
+        block_height: p.height,
+    }
 }

@@ -107,6 +107,9 @@ fn model(ctx: &Context<'_>, work: &mut Work, log: &Log) -> Result<(), ChainError
     if let Some(e) = decode::<IModelRegistry::ModelBound>(log) {
         // Parameters that no model understands bind nothing; the binding tool checks them before it pays.
         let Ok(spec) = Spec::decode(&e.kind, &e.params) else { return Ok(()) };
+        if spec.is_learned() && !ctx.learned {
+            return Ok(());
+        }
         let stream = StreamId(e.stream.0);
         let mut list = Vec::clone(&work.get::<Bindings>(&stream)?.unwrap_or_default().0);
         list.push(Binding { model: e.modelId, since: ctx.height, spec: Arc::new(spec) });

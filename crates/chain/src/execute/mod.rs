@@ -10,9 +10,11 @@
 mod app;
 mod firings;
 mod follow;
+mod rows;
 mod statements;
 mod trigger;
 mod validators;
+mod work;
 
 use std::sync::Arc;
 
@@ -26,16 +28,18 @@ use triad_models::Spec;
 use crate::admission::Verified;
 use crate::block::{Block, Body, body_hash};
 use crate::error::{BlockError, ChainError, Refusal};
-use crate::genesis::{ChainSpec, Limits};
-use crate::state::records::Reign;
+use crate::genesis::{ChainSpec, LEARNED_MODELS_RULE, Limits};
+use crate::model_files::ModelFiles;
+use crate::state::records::{Reign, Scheduled};
 use crate::state::{Place, Tables, View, Work, app_digest};
 
-pub(crate) use app::{BlockApp, History, contract_reading, contract_verdict};
+use app::Own;
+pub(crate) use app::{BlockApp, History, contract_prediction, contract_reading, contract_verdict};
 pub(crate) use firings::{CLOSE, FiringCounts};
 pub use follow::SYSTEM_CONTRACTS;
 use statements::Stage;
 pub(crate) use statements::{BLOCK_FULL, ReadingRow};
-pub(crate) use validators::{epoch_after, reign};
+pub(crate) use validators::{epoch_after, holds, reign};
 
 /// What every part of one block's execution needs to know.
 pub(crate) struct Context<'a> {
@@ -50,6 +54,11 @@ pub(crate) struct Context<'a> {
     pub reign: &'a Reign,
     /// Whether the chain has the `ValidatorSet` contract.
     pub validator_set: bool,
+    /// Whether forecasts and ensembles of trees may be bound and judge.
+    pub learned: bool,
+    pub files: &'a ModelFiles,
+    /// The EVM's state after the parent.
+    pub evm: &'a dyn StateView,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -127,12 +136,14 @@ pub(crate) enum Mode {
 pub(crate) struct Rules {
     pub spec: ChainSpec,
     pub defaults: Vec<Arc<Spec>>,
+    /// A cache, which no outcome depends on.
+    pub files: ModelFiles,
 }
 
 impl Rules {
     pub fn new(spec: ChainSpec) -> Rules {
         let defaults = spec.default_models.iter().cloned().map(Arc::new).collect();
-        Rules { spec, defaults }
+        Rules { spec, defaults, files: ModelFiles::default() }
     }
 }
 
@@ -148,6 +159,7 @@ pub(crate) fn execute(
     validators::check_rules(&parent.view, height)?;
     let epoch = epoch_after(&parent.checkpoint);
     let reign = validators::reign(&parent.view, &rules.spec, epoch)?;
+    let scheduled = parent.view.get::<Scheduled>(&0).map_err(ExecError::Broken)?;
     let ctx = Context {
         height,
         time_ms: input.time_ms,
@@ -158,6 +170,9 @@ pub(crate) fn execute(
         epoch,
         reign: &reign,
         validator_set: rules.spec.has_validator_set(),
+        learned: holds(&rules.spec, scheduled.as_ref(), LEARNED_MODELS_RULE, height),
+        files: &rules.files,
+        evm: evm_state,
     };
     let proposer = reign.validators.get(input.proposer as usize);
     let beneficiary = proposer.ok_or(BlockError::Proposer(input.proposer))?.fee_recipient;
@@ -189,9 +204,12 @@ pub(crate) fn execute(
     let mut grown = parent.log.clone();
     let tiles = grown.append(&outcome.leaves);
 
-    let latest = Arc::new(std::mem::take(&mut work.tables.latest));
+    let own = Arc::new(Own {
+        latest: std::mem::take(&mut work.tables.latest),
+        predictions: ctx.learned.then(|| std::mem::take(&mut work.tables.predictions)),
+    });
     let log = LogAt { height, size: grown.size(), root: grown.root() };
-    let app = Arc::new(BlockApp::new(latest.clone(), parent.view.clone(), parent.history.clone(), log));
+    let app = Arc::new(BlockApp::new(own.clone(), parent.view.clone(), parent.history.clone(), log));
     let block_context = BlockContext {
         number: height,
         timestamp: ctx.time_ms / 1000,
@@ -236,7 +254,9 @@ pub(crate) fn execute(
         return Err(error.into());
     }
     drop(app);
-    work.tables.latest = Arc::try_unwrap(latest).unwrap_or_else(|shared| (*shared).clone());
+    let own = Arc::try_unwrap(own).unwrap_or_else(|shared| (*shared).clone());
+    work.tables.latest = own.latest;
+    work.tables.predictions = own.predictions.unwrap_or_default();
     follow::events(&ctx, &mut work, &evm)?;
     let next_validators = validators::hand_over(&ctx, &mut work)?;
 

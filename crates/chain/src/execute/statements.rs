@@ -8,7 +8,9 @@ use triad_models::{Input, Judgement, Spec, State};
 use triad_statement::{DeviceId, StreamId};
 
 use super::Context;
+use super::rows::Rows;
 use super::trigger::{Trigger, evaluate};
+use super::work::ModelWork;
 use crate::admission::{self, Number, Resolved, Verified};
 use crate::error::{BlockError, ChainError, Refusal, RefusalClass};
 use crate::state::model::{ModelKey, ModelState};
@@ -36,13 +38,13 @@ struct OpenStream {
 }
 
 /// What a model said of a reading.
-struct Judged {
-    reading: LatestReading,
-    model: u64,
-    judgement: Judgement,
+pub(super) struct Judged {
+    pub reading: LatestReading,
+    pub model: u64,
+    pub judgement: Judgement,
 }
 
-fn is_watched(work: &Work, stream: &StreamId) -> Result<bool, ChainError> {
+pub(super) fn is_watched(work: &Work, stream: &StreamId) -> Result<bool, ChainError> {
     Ok(work.get::<Watchers>(stream)?.is_some())
 }
 
@@ -57,19 +59,22 @@ pub(crate) struct Outcome {
 }
 
 pub(crate) struct Stage<'a> {
-    ctx: &'a Context<'a>,
-    work: &'a mut Work,
+    pub(super) ctx: &'a Context<'a>,
+    pub(super) work: &'a mut Work,
     out: Outcome,
     first_leaf: u64,
     by_device: Map<DeviceId, u64>,
     bytes: u64,
     runs: u64,
+    spent: ModelWork,
+    pub(super) rows: Rows,
 }
 
 impl<'a> Stage<'a> {
     pub fn new(ctx: &'a Context<'a>, work: &'a mut Work, first_leaf: u64) -> Self {
         let (out, by_device) = (Outcome::default(), Map::default());
-        Stage { ctx, work, out, first_leaf, by_device, bytes: 0, runs: 0 }
+        let (spent, rows) = (ModelWork::default(), Rows::default());
+        Stage { ctx, work, out, first_leaf, by_device, bytes: 0, runs: 0, spent, rows }
     }
 
     /// Silence is an event too: the detectors whose time has come speak before anything else does.
@@ -162,6 +167,12 @@ impl<'a> Stage<'a> {
             Err(refusal) => return Ok(Err(refusal)),
         };
 
+        if self.ctx.learned
+            && let Err(refusal) = self.spent.charge(self.ctx.defaults, self.work, statement)?
+        {
+            return Ok(Err(refusal));
+        }
+
         window.0.accept(statement.sequence());
         self.work.put(statement.signer(), window);
         *self.by_device.entry(statement.signer()).or_default() += 1;
@@ -188,6 +199,7 @@ impl<'a> Stage<'a> {
         if let Some(last) = open {
             self.close(last);
         }
+        self.judge_rows(verified, leaf)?;
         Ok(Ok(()))
     }
 
@@ -209,6 +221,10 @@ impl<'a> Stage<'a> {
         };
         let mut models = Vec::new();
         for (model, spec) in self.models_of(&id)? {
+            if !spec.has_state() {
+                self.rows.bound(id, model, spec);
+                continue;
+            }
             let state = self.model(&(id, model), &spec)?.unwrap_or_else(|| State::new(&spec));
             models.push((model, spec, state));
         }
@@ -221,6 +237,7 @@ impl<'a> Stage<'a> {
         self.out.readings.push(ReadingRow { stream: stream.number, time_us, value, leaf, record });
         let reading = LatestReading { leaf, record, time_us, value, height };
         stream.latest.read(reading);
+        self.rows.read(&stream.id, reading);
         if stream.watched {
             let at = Trigger::reading(leaf, record, stream.id, time_us, value);
             evaluate(self.ctx, self.work, at, &mut self.out.triggers)?;
@@ -267,7 +284,7 @@ impl<'a> Stage<'a> {
         Ok(models)
     }
 
-    fn judged(
+    pub(super) fn judged(
         &mut self,
         stream: &StreamId,
         latest: &mut Latest,
@@ -275,13 +292,14 @@ impl<'a> Stage<'a> {
         Judged { reading, model, judgement }: Judged,
     ) -> Result<(), ChainError> {
         let LatestReading { leaf, record, time_us, value, .. } = reading;
-        let Judgement { kind, score_ppm: score, reason } = judgement;
+        let Judgement { kind, score_ppm: score, reason, value: told } = judgement;
+        let value = told.unwrap_or(value);
         latest.judged(LatestVerdict { leaf, record, model, kind, score, time_us, height: self.ctx.height });
         if watched {
             let at = Trigger::verdict(leaf, record, *stream, (time_us, value), model, kind, score);
             evaluate(self.ctx, self.work, at, &mut self.out.triggers)?;
         }
-        self.out.verdicts.push(Verdict {
+        let verdict = Verdict {
             leaf: LeafIndex(leaf),
             record,
             stream: *stream,
@@ -292,7 +310,11 @@ impl<'a> Stage<'a> {
             time_ms: time_us.div_euclid(1000),
             value_e9: value_e9(value).unwrap_or(triad_log::DOES_NOT_FIT),
             reason: Reason::new(reason),
-        });
+        };
+        if let Some(prediction) = Prediction::of(&verdict, self.ctx.height) {
+            self.work.put((*stream, model), prediction);
+        }
+        self.out.verdicts.push(verdict);
         Ok(())
     }
 

@@ -24,6 +24,13 @@ pub(crate) fn reign(view: &View, spec: &ChainSpec, epoch: u64) -> Result<Reign, 
     }
 }
 
+/// Whether a rule holds in the block at a height: genesis names it, or the validators scheduled it. `scheduled` is what
+/// that block's parent, or a later one, has.
+pub(crate) fn holds(spec: &ChainSpec, scheduled: Option<&Scheduled>, rule: &str, height: u64) -> bool {
+    let reached = |(name, from): &(String, u64)| name == rule && height >= *from;
+    spec.has_rule(rule) || scheduled.is_some_and(|scheduled| scheduled.0.iter().any(reached))
+}
+
 /// Refuses to execute a block under a rule that this program does not know.
 pub(crate) fn check_rules(view: &View, height: u64) -> Result<(), ChainError> {
     let Some(scheduled) = view.get::<Scheduled>(&0)? else { return Ok(()) };
@@ -77,4 +84,24 @@ pub(crate) fn hand_over(ctx: &Context<'_>, work: &mut Work) -> Result<Option<[u8
     let next = Reign { first: ctx.height + 1, last: None, validators: reign.next.clone(), next: reign.next };
     work.put(ctx.epoch + 1, next);
     Ok(Some(set.hash()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genesis::{LEARNED_MODELS_RULE, Rule};
+    use crate::testing::genesis;
+
+    #[test]
+    fn a_rule_holds_from_genesis_or_from_the_height_that_it_was_scheduled_for()
+    -> Result<(), crate::GenesisError> {
+        let (mut old, rule) = (genesis(Vec::new()), LEARNED_MODELS_RULE);
+        let scheduled = Scheduled(Arc::new(vec![("other".into(), 1), (rule.into(), 70)]));
+        let spec = ChainSpec::new(old.clone())?;
+        assert!(!holds(&spec, None, rule, 100));
+        assert_eq!([69, 70].map(|height| holds(&spec, Some(&scheduled), rule, height)), [false, true]);
+        old.rules.push(Rule { name: rule.into(), height: 0 });
+        assert!(holds(&ChainSpec::new(old)?, None, rule, 1));
+        Ok(())
+    }
 }

@@ -3,7 +3,7 @@
 //! Nothing is written for this. The rows of the head say at which height they were set: one that was set at or before
 //! the block was in force there. Otherwise the read side has it: of the statements up to the block, a stream's latest
 //! reading is the one with the latest time, the first of them in the log; its latest verdict is the last one of the last
-//! block, up to this one, that judged it other than late.
+//! block, up to this one, that judged it other than late. A model's latest prediction is found in the same way.
 //!
 //! One case is told by a rule instead of from what was done: where several silence models of one stream spoke in one
 //! block and nothing else judged it there, the last of them is the one with the largest number.
@@ -12,14 +12,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use triad_evm::{AppView, LogAt};
+use triad_evm::{AppView, LogAt, ModelPrediction};
 use triad_log::{Checkpoint, Verdict, VerdictKind};
 use triad_statement::StreamId;
 
 use crate::error::ChainError;
-use crate::execute::{contract_reading, contract_verdict};
+use crate::execute::{contract_prediction, contract_reading, contract_verdict, holds};
+use crate::genesis::LEARNED_MODELS_RULE;
 use crate::ledger::Inner;
-use crate::state::records::{Latest, LatestReading, LatestVerdict};
+use crate::state::records::{Latest, LatestReading, LatestVerdict, Prediction};
 
 pub(super) struct PastApp {
     inner: Arc<Inner>,
@@ -86,16 +87,38 @@ impl PastApp {
         Ok(Some(LatestReading { leaf, record, time_us, value, height }))
     }
 
-    fn verdict(&self, stream: &StreamId, number: u32) -> Result<Option<LatestVerdict>, ChainError> {
+    /// The last verdict on a stream up to the block, of those that are wanted, with its height.
+    fn last_verdict(
+        &self,
+        number: u32,
+        wanted: impl Fn(&Verdict) -> bool,
+    ) -> Result<Option<(u64, Verdict)>, ChainError> {
         let store = &self.inner.store;
         let mut found = None;
         self.inner.pending.blocks_with_verdicts(store.index(), number, self.log.height, |height| {
             let verdicts = store.verdicts(height)?;
-            let judged = |v: &&Verdict| v.stream == *stream && v.kind != VerdictKind::Late;
-            found = verdicts.iter().filter(judged).max_by_key(|v| v.order()).map(|v| (height, v.clone()));
+            let last = verdicts.iter().filter(|v| wanted(v)).max_by_key(|v| v.order());
+            found = last.map(|v| (height, v.clone()));
             Ok(found.is_some())
         })?;
-        let Some((height, verdict)) = found else { return Ok(None) };
+        Ok(found)
+    }
+
+    fn find_prediction(&self, stream: &StreamId, model: u64) -> Result<Option<Prediction>, ChainError> {
+        let state = &self.inner.store.state;
+        let newest = state.predictions.get(&(*stream, model))?;
+        if newest.is_none_or(|newest| newest.height <= self.log.height) {
+            return Ok(newest);
+        }
+        let Some(known) = state.streams.get(stream)? else { return Ok(None) };
+        let wanted = |v: &Verdict| v.stream == *stream && v.model == model && v.kind.is_prediction();
+        let found = self.last_verdict(known.number, wanted)?;
+        Ok(found.and_then(|(height, verdict)| Prediction::of(&verdict, height)))
+    }
+
+    fn verdict(&self, stream: &StreamId, number: u32) -> Result<Option<LatestVerdict>, ChainError> {
+        let judged = |v: &Verdict| v.stream == *stream && v.kind != VerdictKind::Late;
+        let Some((height, verdict)) = self.last_verdict(number, judged)? else { return Ok(None) };
         // A verdict keeps its reading's time in milliseconds only; contracts see no more than that.
         let time_us = i64::saturating_mul(verdict.time_ms, 1000);
         Ok(Some(LatestVerdict {
@@ -117,6 +140,15 @@ impl AppView for PastApp {
 
     fn latest_verdict(&self, stream: &[u8; 32]) -> Option<triad_evm::LatestVerdict> {
         contract_verdict(&self.latest(stream))
+    }
+
+    fn has_predictions(&self) -> bool {
+        let scheduled = self.note(self.inner.store.state.scheduled.get(&0));
+        holds(&self.inner.rules.spec, scheduled.as_ref(), LEARNED_MODELS_RULE, self.log.height)
+    }
+
+    fn prediction(&self, stream: &[u8; 32], model: u64) -> Option<ModelPrediction> {
+        self.note(self.find_prediction(&StreamId(*stream), model)).as_ref().map(contract_prediction)
     }
 
     fn log_at(&self, height: Option<u64>) -> Option<LogAt> {

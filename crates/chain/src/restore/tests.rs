@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used)] // A test may panic.
 
 use alloy_primitives::{B256, U256};
-use triad_models::{AnomalySpec, RangeSpec, SilenceSpec, Spec};
+use triad_models::trees::{Node, Trees};
+use triad_models::{
+    AnomalySpec, ForecastSpec, Predicts, RangeSpec, RowModel, SilenceSpec, Spec, Tells, TreesSpec,
+};
 use triad_statement::{Algorithm, Sequence, SigningKey, StatementBuilder};
 
 use crate::contracts;
 use crate::state::{Record, State, Table};
-use crate::testing::{TestChain, genesis, wallet};
+use crate::testing::{TestChain, wallet};
 use crate::{ChainSpec, Ledger};
 
 type Row = (u8, Vec<u8>, Vec<u8>);
@@ -37,16 +40,33 @@ fn dump(state: &State) -> Vec<Row> {
     rows(&state.watchers, &mut out);
     rows(&state.counters, &mut out);
     rows(&state.models, &mut out);
+    rows(&state.predictions, &mut out);
     rows(state.deadlines.table(), &mut out);
     rows(state.queue.table(), &mut out);
     out
 }
 
+fn genesis() -> crate::Genesis {
+    let mut genesis = crate::testing::genesis(default_models());
+    genesis.rules.push(crate::Rule { name: crate::LEARNED_MODELS_RULE.into(), height: 0 });
+    genesis
+}
+
+/// A failure is the likelier the more `t` there is, by what `u` says last.
+fn rows_model() -> RowModel {
+    let tree =
+        vec![Node::Split { feature: 0, threshold: 6.0, low: 1, high: 2 }, Node::Leaf(-1.0), Node::Leaf(1.0)];
+    let trees = Trees::new(2, 0.0, &[tree]).unwrap();
+    RowModel::new(["t", "u"].map(str::to_owned).to_vec(), Predicts::FailureRisk { from: 0.5 }, trees).unwrap()
+}
+
 fn default_models() -> Vec<crate::DefaultModel> {
+    let (interval_ms, tells) = (4_000, Tells::Value);
     let specs = [
         Spec::Range(RangeSpec { low: Some(2.0), high: Some(8.0), ..RangeSpec::default() }),
         Spec::Silence(SilenceSpec { interval_ms: 15, grace_ms: 5 }),
         Spec::Anomaly(AnomalySpec::default()),
+        Spec::Forecast(ForecastSpec { interval_ms, season: 2, horizon: 2, low: None, high: None, tells }),
     ];
     specs.iter().map(|s| crate::DefaultModel { kind: s.kind().into(), params: s.params().into() }).collect()
 }
@@ -74,13 +94,24 @@ fn a_restart_brings_every_row_back() {
         (1..=4).map(|n| SigningKey::from_secret_bytes(Algorithm::EdDsa, &[n; 32]).unwrap()).collect();
     let mut epochs = [0u32; 4];
     let mut next = [0u32; 4];
-    let (mut silent, mut late, mut raised, mut restarts) = (0, 0, 0, 0);
-    let mut chain = TestChain::with_genesis(dir.path(), genesis(default_models()));
+    let (mut silent, mut late, mut raised, mut restarts, mut rows) = (0, 0, 0, 0, 0);
+    let mut chain = TestChain::with_genesis(dir.path(), genesis());
     let owner = wallet(1);
     let id = chain.reader.spec().genesis.chain_id;
     let batch = keys.iter().map(|k| contracts::registration(id, owner.address(), k, B256::ZERO)).collect();
     let (to, input) = contracts::register(batch);
     chain.send(&owner, Some(to), input, U256::ZERO);
+    let file = rows_model().file().encode();
+    let at = chain.model_file(&owner, &file);
+    // A detector with a higher number judges each reading before the row is judged, and is the latest nevertheless.
+    for (key, name) in keys.iter().flat_map(|key| ["t", "u"].map(|name| (key, name))) {
+        let spec = TreesSpec { max_age_ms: 30_000, ..TreesSpec::of(&file, &rows_model(), at.into()) };
+        let anomaly = Spec::Anomaly(AnomalySpec { range: Some((0.0, 12.0)) });
+        for spec in [Spec::Trees(spec), anomaly] {
+            let (to, input) = contracts::bind_model(key.public().id(), name, &spec);
+            chain.send(&owner, Some(to), input, U256::ZERO);
+        }
+    }
     for step in 0..260u64 {
         let d = random.below(4) as usize;
         match random.below(40) {
@@ -111,20 +142,22 @@ fn a_restart_brings_every_row_back() {
             drop(chain);
             let before = (dump(&ledger.0.store.state), ledger.height());
             drop(ledger);
-            let again = Ledger::open(dir.path(), ChainSpec::new(genesis(default_models())).unwrap()).unwrap();
+            let again = Ledger::open(dir.path(), ChainSpec::new(genesis()).unwrap()).unwrap();
             assert_eq!(again.height(), before.1);
             let after = dump(&again.0.store.state);
             assert!(before.0 == after, "seed {seed}, height {}: the rows differ", before.1);
             restarts += 1;
             drop(again);
-            chain = TestChain::with_genesis(dir.path(), genesis(default_models()));
+            chain = TestChain::with_genesis(dir.path(), genesis());
         }
     }
     for height in 1..=chain.reader.height() {
         for verdict in chain.ledger.0.store.verdicts(height).unwrap() {
             silent += usize::from(verdict.kind == triad_log::VerdictKind::Silent);
             late += usize::from(verdict.kind == triad_log::VerdictKind::Late);
+            rows += usize::from(verdict.kind == triad_log::VerdictKind::FailureRisk);
         }
     }
+    assert!(rows > 50, "{rows}");
     assert!(raised > 0 && silent > 0 && late > 0 && restarts > 3, "{raised} {silent} {late} {restarts}");
 }

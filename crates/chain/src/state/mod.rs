@@ -122,6 +122,7 @@ tables! {
     models: ModelState = Table(32_768),
     reigns: Reign = Table(64),
     scheduled: Scheduled = Table(1),
+    predictions: Prediction = Table(65_536),
 }
 
 /// Which changed rows are written.
@@ -239,7 +240,7 @@ macro_rules! keyed {
 keyed! {
     devices: Device, windows: Window, opened: Opened, streams: Stream, latest: Latest, bindings: Bindings,
     registrations: Registration, watchers: Watchers, counters: Counter, models: ModelState,
-    reigns: Reign, scheduled: Scheduled,
+    reigns: Reign, scheduled: Scheduled, predictions: Prediction,
 }
 
 impl View {

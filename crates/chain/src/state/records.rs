@@ -1,6 +1,7 @@
 //! What the application state holds: one type a table.
 
 mod automations;
+mod predictions;
 mod validators;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use triad_statement::{DeviceId, DeviceKey, SequenceWindow, StreamId};
 use super::codec::{Reader, Writer};
 use super::table::{Place, Record};
 pub use automations::*;
+pub use predictions::Prediction;
 pub use validators::*;
 
 /// Tables of the application state; the numbers are part of the stored format and of the application digest.
@@ -34,6 +36,7 @@ pub(crate) enum TableId {
     Models = 12,
     Reigns = 13,
     Scheduled = 14,
+    Predictions = 15,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ const SPEAKS_FROM: usize = 40;
 const SCALE_RATE: f64 = 0.01;
 
 /// The half width in force, and what it follows.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Conformal {
     inside: f64,
     rate: f64,
@@ -35,6 +35,39 @@ impl Conformal {
         (self.first.len() >= SPEAKS_FROM).then_some(self.half)
     }
 
+    /// Mean size of the errors; `None` before there are intervals.
+    pub fn usual_error(&self) -> Option<f64> {
+        self.half_width().map(|_| self.scale)
+    }
+
+    /// What [`Conformal::with_numbers`] takes: the first errors until there are intervals, then half width and mean error.
+    pub(crate) fn numbers(&self) -> (u8, Vec<f64>) {
+        let numbers =
+            if self.half_width().is_some() { vec![self.half, self.scale] } else { self.first.clone() };
+        (self.first.len() as u8, numbers)
+    }
+
+    /// How many numbers stand for so many errors taken in.
+    pub(crate) fn count(taken: u8) -> Option<usize> {
+        match usize::from(taken) {
+            SPEAKS_FROM => Some(2),
+            fewer if fewer < SPEAKS_FROM => Some(fewer),
+            _ => None,
+        }
+    }
+
+    /// As it was when [`Conformal::numbers`] gave these.
+    pub(crate) fn with_numbers(mut self, taken: u8, numbers: &[f64]) -> Self {
+        match numbers {
+            &[half, scale] if usize::from(taken) == SPEAKS_FROM => {
+                // What the first errors were has no further part in anything.
+                (self.half, self.scale, self.first) = (half, scale, vec![0.0; SPEAKS_FROM]);
+            }
+            first => self.first = first.to_vec(),
+        }
+        self
+    }
+
     /// Takes in how far a forecast was off.
     pub fn learn(&mut self, error: f64) {
         let error = error.abs();
@@ -45,6 +78,7 @@ impl Conformal {
                 self.first.sort_by(f64::total_cmp);
                 let at = libm::ceil((SPEAKS_FROM + 1) as f64 * self.inside) as usize;
                 self.half = self.first[at.clamp(1, SPEAKS_FROM) - 1];
+                self.first.fill(0.0);
             }
             return;
         }

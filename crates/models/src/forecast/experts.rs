@@ -2,7 +2,7 @@
 //! Rooij, van Erven, Grünwald and Koolen 2014), with fading memory.
 
 /// Losses of experts, and the mix that follows.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Experts {
     /// Faded sums of losses.
     losses: Vec<f64>,
@@ -15,6 +15,18 @@ impl Experts {
     /// `fade`: how much of a loss is kept to the next step, say 0.98; 1 forgets nothing.
     pub fn new(experts: usize, fade: f64) -> Self {
         Self { losses: vec![0.0; experts], gap: 0.0, fade: fade.clamp(0.0, 1.0) }
+    }
+
+    /// The losses, then the gap: what [`Experts::with_numbers`] takes.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = f64> {
+        self.losses.iter().copied().chain([self.gap])
+    }
+
+    /// As it was when [`Experts::numbers`] gave these.
+    pub(crate) fn with_numbers(mut self, losses: &[f64], gap: f64) -> Self {
+        self.losses.copy_from_slice(losses);
+        self.gap = gap;
+        self
     }
 
     /// One share an expert; they sum to 1.

@@ -3,7 +3,7 @@
 use super::cholesky::{dot, solve};
 
 /// Sums of products over samples. Samples can be taken out again, so that a window of the last ones can move.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RidgeSums {
     features: usize,
     targets: usize,
@@ -37,6 +37,28 @@ impl RidgeSums {
                 *sum += scaled * target;
             }
         }
+    }
+
+    /// Makes all samples so far count for `keep` of what they did.
+    pub fn fade(&mut self, keep: f64) {
+        self.samples *= keep;
+        for sum in self.squares.iter_mut().chain(&mut self.products) {
+            *sum *= keep;
+        }
+    }
+
+    /// Every sum: what [`RidgeSums::with_numbers`] takes.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = f64> {
+        [self.samples].into_iter().chain(self.squares.iter().copied()).chain(self.products.iter().copied())
+    }
+
+    /// As they were when [`RidgeSums::numbers`] gave these, for the same shape.
+    pub(crate) fn with_numbers(mut self, numbers: &[f64]) -> Self {
+        let sums = [&mut self.samples].into_iter().chain(&mut self.squares).chain(&mut self.products);
+        for (sum, &number) in sums.zip(numbers) {
+            *sum = number;
+        }
+        self
     }
 
     /// The regression so far; `penalty` is of squared weights, in samples of features with a square of 1. `None` where

@@ -1,0 +1,113 @@
+//! Models of rows: at the end of a statement, what its device's streams show together.
+//!
+//! A model of rows is bound to one stream and speaks once for each statement that brings that stream its newest reading,
+//! on that reading. A row is the latest reading of each input, those of the statement included, however they are ordered
+//! in it.
+
+use std::sync::Arc;
+
+use triad_models::{Judgement, RowModel, Spec, TreesSpec};
+use triad_statement::{DeviceId, StreamId, stream_id};
+
+use super::statements::{Judged, Stage, is_watched};
+use crate::admission::Verified;
+use crate::error::ChainError;
+use crate::model_files::Refusal;
+use crate::state::Map;
+use crate::state::records::{Latest, LatestReading};
+
+/// A model of rows that is bound to a stream of the statement at hand.
+struct Bound {
+    stream: StreamId,
+    model: u64,
+    spec: Arc<Spec>,
+    /// The newest reading of the stream in the statement.
+    newest: Option<LatestReading>,
+}
+
+/// The models of rows that the statement at hand concerns, and those that the block has opened.
+#[derive(Default)]
+pub(super) struct Rows {
+    bound: Vec<Bound>,
+    opened: Map<TreesSpec, Result<Arc<RowModel>, Refusal>>,
+}
+
+impl Rows {
+    /// Notes a model; a stream may be opened more than once in a statement.
+    pub fn bound(&mut self, stream: StreamId, model: u64, spec: Arc<Spec>) {
+        if !self.bound.iter().any(|b| (b.stream, b.model) == (stream, model)) {
+            self.bound.push(Bound { stream, model, spec, newest: None });
+        }
+    }
+
+    pub fn read(&mut self, stream: &StreamId, reading: LatestReading) {
+        for bound in self.bound.iter_mut().filter(|bound| bound.stream == *stream) {
+            if bound.newest.is_none_or(|newest| reading.time_us > newest.time_us) {
+                bound.newest = Some(reading);
+            }
+        }
+    }
+}
+
+impl Stage<'_> {
+    /// Lets the models of rows speak, once all readings of a statement are taken in.
+    pub(super) fn judge_rows(&mut self, verified: &Verified, leaf: u64) -> Result<(), ChainError> {
+        for bound in std::mem::take(&mut self.rows.bound) {
+            let (Spec::Trees(spec), Some(reading)) = (bound.spec.as_ref(), bound.newest) else { continue };
+            let (stream, model) = (bound.stream, bound.model);
+            let mut latest = self.work.get::<Latest>(&stream)?.unwrap_or_default();
+            let newest = latest.reading.is_some_and(|r| (r.leaf, r.record) == (leaf, reading.record));
+            let judgement = if newest {
+                self.judge_row(spec, verified.statement.origin(), &reading)?
+            } else {
+                Judgement::late()
+            };
+            let judged = Judged { reading, model, judgement };
+            let watched = is_watched(self.work, &stream)?;
+            // The latest verdict is the last one in the order in which a block holds them, whatever was said first.
+            let place = (self.ctx.height, leaf, reading.record, model);
+            if latest.verdict.is_some_and(|v| (v.height, v.leaf, v.record, v.model) > place) {
+                self.judged(&stream, &mut latest.clone(), watched, judged)?;
+            } else {
+                self.judged(&stream, &mut latest, watched, judged)?;
+                self.work.put(stream, latest);
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_row(
+        &mut self,
+        spec: &TreesSpec,
+        origin: DeviceId,
+        reading: &LatestReading,
+    ) -> Result<Judgement, ChainError> {
+        let model = match self.rows.opened.get(spec) {
+            Some(opened) => opened.clone(),
+            None => {
+                let opened = self.ctx.files.open(self.ctx.evm, spec)?;
+                self.rows.opened.insert(spec.clone(), opened.clone());
+                opened
+            }
+        };
+        let model = match model {
+            Ok(model) => model,
+            Err(refusal) => return Ok(Judgement::learning(refusal.to_string())),
+        };
+        let mut row = Vec::with_capacity(model.inputs().len());
+        for name in model.inputs() {
+            let input = self.work.get::<Latest>(&stream_id(origin, name))?.and_then(|latest| latest.reading);
+            let Some(input) = input else {
+                return Ok(Judgement::learning(format!("no reading of {name} so far")));
+            };
+            let apart_ms = input.time_us.abs_diff(reading.time_us) / 1_000;
+            if apart_ms > spec.max_age_ms {
+                let most = spec.max_age_ms;
+                let why = format!("{name} was read {apart_ms} ms apart, at most {most} ms are one row");
+                return Ok(Judgement::learning(why));
+            }
+            row.push(input.value);
+        }
+        Ok(model.judge(&row).unwrap_or_else(|| Judgement::learning("the row is none of this model")))
+    }
+}
