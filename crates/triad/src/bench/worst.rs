@@ -13,6 +13,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use triad_chain::{Block, Judgement, Ledger, Reader, Submitter, TxRequest, Wallet, contracts};
 use triad_evm::bindings::IAutomations::Condition;
+use triad_models::{ForecastSpec, Spec, Tells};
 use triad_statement::{Sequence, StatementBuilder};
 
 use super::case::{CHAIN_ID, new_chain, registered, registrations, transaction};
@@ -30,6 +31,8 @@ const PACK: usize = 256;
 const BURN_GAS: u64 = 15_000_000;
 const FIRING_GAS: u64 = 1_000_000;
 const FIRINGS: usize = 10;
+/// As many models as a stream takes.
+const FORECASTS: usize = 8;
 
 /// JUMPDEST PUSH0 JUMP: arithmetic until the gas is gone.
 const LOOP: &[u8] = &[0x5b, 0x5f, 0x56];
@@ -351,9 +354,34 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
         pair.post((target, Vec::new()), BURN_GAS * 2 / 3, U256::ZERO)?;
     }
     shapes.push(pair.measure("singles, packs, firings and new storage", budget_ms)?);
+    shapes.extend(forecasts(&mut pair, &mut maker, budget_ms)?);
     let pass = shapes.iter().all(|s| s.of_budget <= 1.0);
     let (percent, history) = (options.percent, options.history);
     Ok(Report { machine, percent, history, budget_ms, solo_budget_ms, shapes, pass })
+}
+
+/// Forecasts of the largest kind, as many as a stream takes, and so many readings that the work of models fills the block.
+fn forecasts(pair: &mut Pair, maker: &mut Maker<'_>, budget_ms: f64) -> anyhow::Result<Vec<Shape>> {
+    let (interval_ms, tells) = (1, Tells::Value);
+    let spec = ForecastSpec { interval_ms, season: 168, horizon: 24, low: None, high: None, tells };
+    let fleet = maker.fleet;
+    for key in &fleet.public {
+        for _ in 0..FORECASTS {
+            let call = contracts::bind_model(key.id(), &stream(0), &Spec::Forecast(spec.clone()));
+            pair.post(call, 500_000, U256::ZERO)?;
+        }
+        pair.drain()?;
+    }
+    let devices = fleet.keys.len();
+    // Two packs a device, so that every forecast has learnt enough to speak.
+    pair.submit(maker.warm(2 * devices))?;
+    pair.drain()?;
+    // A pack is 8 x (60 + 256 x 40) units of 1,000,000.
+    pair.submit(maker.warm(12.min(devices)))?;
+    let warm = pair.measure("forecasts: packs of one stream", budget_ms)?;
+    // A reading of each device is 8 x (60 + 40) units.
+    pair.submit(maker.singles(devices))?;
+    Ok(vec![warm, pair.measure("forecasts: single readings", budget_ms)?])
 }
 
 impl Report {

@@ -2,16 +2,17 @@
 
 use std::process::ExitCode;
 
-use alloy_primitives::U256;
+use alloy_primitives::{Address, U256};
 use anyhow::{Context as _, bail};
-use serde_json::json;
-use triad_chain::contracts;
-use triad_models::{AnomalySpec, RangeSpec, SilenceSpec, Spec};
+use serde_json::{Value, json};
+use triad_chain::{LEARNED_MODELS_RULE, contracts};
+use triad_models::{AnomalySpec, ForecastSpec, RangeSpec, RowModel, SilenceSpec, Spec, Tells, TreesSpec};
 use triad_statement::{DeviceId, stream_id};
 
+use super::models::on_chain::fetch;
 use super::{Done, Remote, block_on};
 use crate::account::{KeystoreArgs, account};
-use crate::client::Rpc;
+use crate::client::{Api, Rpc};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -33,75 +34,147 @@ pub struct Args {
 enum Command {
     /// Bind a model to a device's stream; it judges readings of later blocks.
     #[command(
-        after_help = "Examples:\n  triad model bind 0xDEVICE temperature range --low 2 --high 8\n  triad model bind 0xDEVICE temperature silence --interval-ms 60000\n  triad model bind 0xDEVICE temperature anomaly"
+        after_help = "Examples:\n  triad model bind 0xDEVICE temperature range --low 2 --high 8\n  triad model bind 0xDEVICE temperature silence --interval-ms 60000\n  triad model bind 0xDEVICE temperature anomaly\n  triad model bind 0xDEVICE level forecast --interval-ms 3600000 --season 24 --horizon 6 --low 1.5\n  triad model bind 0xDEVICE vibration trees --at 0xADDRESS    (see `triad models register`)"
     )]
-    Bind {
-        device: DeviceId,
-        /// The stream's name, as its readings give it.
-        name: String,
-        /// range, silence or anomaly
-        kind: String,
-        #[arg(long, allow_negative_numbers = true)]
-        low: Option<f64>,
-        #[arg(long, allow_negative_numbers = true)]
-        high: Option<f64>,
-        /// Below this is a breach at once (range).
-        #[arg(long, allow_negative_numbers = true)]
-        allowed_low: Option<f64>,
-        /// Above this is a breach at once (range).
-        #[arg(long, allow_negative_numbers = true)]
-        allowed_high: Option<f64>,
-        /// Longest tolerated excursion (range).
-        #[arg(long)]
-        max_outside_ms: Option<u64>,
-        /// A reading is expected at least this often (silence).
-        #[arg(long)]
-        interval_ms: Option<u64>,
-        /// How much later is still no silence [default: half the interval].
-        #[arg(long)]
-        grace_ms: Option<u64>,
-    },
+    Bind(Box<Bind>),
+}
+
+#[derive(Debug, clap::Args)]
+struct Bind {
+    device: DeviceId,
+    /// The stream's name, as its readings give it.
+    name: String,
+    /// range, silence, anomaly, forecast or trees
+    kind: String,
+    #[arg(long, allow_negative_numbers = true)]
+    low: Option<f64>,
+    #[arg(long, allow_negative_numbers = true)]
+    high: Option<f64>,
+    /// Below this is a breach at once (range).
+    #[arg(long, allow_negative_numbers = true)]
+    allowed_low: Option<f64>,
+    /// Above this is a breach at once (range).
+    #[arg(long, allow_negative_numbers = true)]
+    allowed_high: Option<f64>,
+    /// Longest tolerated excursion (range).
+    #[arg(long)]
+    max_outside_ms: Option<u64>,
+    /// A reading is expected at least this often (silence), or exactly so often (forecast).
+    #[arg(long)]
+    interval_ms: Option<u64>,
+    /// How much later is still no silence [default: half the interval].
+    #[arg(long)]
+    grace_ms: Option<u64>,
+    /// Readings after which the course repeats itself, 1 to 168; 1: it does not (forecast).
+    #[arg(long, default_value_t = 1)]
+    season: u16,
+    /// Readings ahead, 1 to 24 (forecast).
+    #[arg(long, default_value_t = 1)]
+    horizon: u16,
+    /// What a verdict's value is: the forecast (value), or the low or high end of its interval.
+    #[arg(long, default_value = "value", value_parser = tells)]
+    tells: Tells,
+    /// Where `triad models register` put the file (trees).
+    #[arg(long)]
+    at: Option<Address>,
+    /// How far readings of one row may lie apart in time [default: a minute] (trees).
+    #[arg(long)]
+    max_age_ms: Option<u64>,
+}
+
+fn tells(text: &str) -> Result<Tells, String> {
+    text.parse()
+}
+
+impl Bind {
+    async fn spec(&self, rpc: &Rpc) -> anyhow::Result<Spec> {
+        let &Bind { low, high, allowed_low, allowed_high, max_outside_ms, .. } = self;
+        let &Bind { season, horizon, tells, .. } = self;
+        let interval_ms = || self.interval_ms.with_context(|| format!("{} needs --interval-ms", self.kind));
+        let spec = match self.kind.as_str() {
+            "range" => {
+                let base = RangeSpec {
+                    low,
+                    high,
+                    allowed_low,
+                    allowed_high,
+                    max_outside_ms,
+                    ..RangeSpec::default()
+                };
+                Spec::Range(base)
+            }
+            "silence" => {
+                let interval_ms = interval_ms()?;
+                Spec::Silence(SilenceSpec { interval_ms, grace_ms: self.grace_ms.unwrap_or(interval_ms / 2) })
+            }
+            "anomaly" => Spec::Anomaly(AnomalySpec { range: low.zip(high) }),
+            "forecast" => Spec::Forecast(ForecastSpec {
+                interval_ms: interval_ms()?,
+                season,
+                horizon,
+                low,
+                high,
+                tells,
+            }),
+            "trees" => {
+                let at = self.at.context("trees need --at, the address that `triad models register` told")?;
+                let file = fetch(rpc, at).await?;
+                let spec = TreesSpec::of(&file, &RowModel::decode(&file)?, at.into());
+                Spec::Trees(TreesSpec { max_age_ms: self.max_age_ms.unwrap_or(spec.max_age_ms), ..spec })
+            }
+            other => bail!("`{other}` is no model: range, silence, anomaly, forecast or trees"),
+        };
+        // The registry takes any bytes; what no model understands would bind nothing.
+        Ok(Spec::decode(spec.kind(), &spec.params())?)
+    }
+}
+
+/// Refuses to pay for a binding that the chain's rules do not know and that would bind nothing.
+async fn check_rule(api: &Api, rpc: &Rpc) -> anyhow::Result<()> {
+    let (genesis, validators) = (api.get("/v1/genesis").await?, api.get("/v1/validators").await?);
+    let height = rpc.height().await?;
+    let named = |rules: &Value, key: &str| {
+        let holds =
+            |rule: &Value| rule[key] == LEARNED_MODELS_RULE && rule["height"].as_u64() <= Some(height);
+        rules.as_array().is_some_and(|rules| rules.iter().any(holds))
+    };
+    anyhow::ensure!(
+        named(&genesis["rules"], "name") || named(&validators["rules"], "rule"),
+        "this chain does not know forecasts and trees yet: its validators have to schedule rule `{LEARNED_MODELS_RULE}`"
+    );
+    Ok(())
 }
 
 pub fn run(args: Args) -> Done {
-    let Command::Bind {
-        device,
-        name,
-        kind,
-        low,
-        high,
-        allowed_low,
-        allowed_high,
-        max_outside_ms,
-        interval_ms,
-        grace_ms,
-    } = args.command;
-    let spec = match kind.as_str() {
-        "range" => {
-            let base =
-                RangeSpec { low, high, allowed_low, allowed_high, max_outside_ms, ..RangeSpec::default() };
-            Spec::Range(base)
+    let Command::Bind(bind) = args.command;
+    let (device, name) = (bind.device, &bind.name);
+    let (spec, receipt) = block_on(async {
+        let rpc = Rpc::new(&args.remote.rpc)?;
+        let spec = bind.spec(&rpc).await?;
+        if spec.is_learned() {
+            check_rule(&Api::new(&args.remote.api)?, &rpc).await?;
         }
-        "silence" => {
-            let interval_ms = interval_ms.context("a silence model needs --interval-ms")?;
-            Spec::Silence(SilenceSpec { interval_ms, grace_ms: grace_ms.unwrap_or(interval_ms / 2) })
-        }
-        "anomaly" => Spec::Anomaly(AnomalySpec { range: low.zip(high) }),
-        other => bail!("`{other}` is no model: range, silence or anomaly"),
-    };
-    // The registry takes any bytes; what no model understands would bind nothing.
-    Spec::decode(spec.kind(), &spec.params())?;
-    let (to, input) = contracts::bind_model(device, &name, &spec);
-    let receipt = block_on(async {
-        Rpc::new(&args.remote.rpc)?
-            .send(&account(&args.from, &args.keystore)?, Some(to), input, U256::ZERO)
-            .await
+        let (to, input) = contracts::bind_model(device, name, &spec);
+        let receipt = rpc.send(&account(&args.from, &args.keystore)?, Some(to), input, U256::ZERO).await?;
+        Ok((spec, receipt))
     })?;
-    let stream = stream_id(device, &name).to_string();
+    let stream = stream_id(device, name).to_string();
+    let (kind, hash) = (spec.kind(), hex::encode(spec.content_hash()));
+    // The event's first topic after its name is the model's number.
+    let model = receipt["logs"][0]["topics"][1].as_str().map(|text| text.trim_start_matches("0x"));
+    let model = model.and_then(|text| u64::from_str_radix(text, 16).ok());
     if args.json {
-        println!("{}", json!({"stream": stream, "kind": kind, "transaction": receipt["transactionHash"]}));
+        let transaction = &receipt["transactionHash"];
+        println!(
+            "{}",
+            json!({"stream": stream, "kind": kind, "model": model, "content_hash": hash, "class": "consensus", "transaction": transaction})
+        );
     } else {
-        println!("{kind} judges stream {stream} (`{name}` of {device}) from the next block on");
+        let model = model.map_or_else(String::new, |model| format!(" as model {model}"));
+        println!(
+            "{kind} judges stream {stream} (`{name}` of {device}) from the next block on{model} (consensus)"
+        );
+        println!("content hash  {hash}");
     }
     Ok(ExitCode::SUCCESS)
 }

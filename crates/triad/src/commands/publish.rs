@@ -17,7 +17,7 @@ use crate::timestamp;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The CSV has a header line; the time column holds RFC 3339 or `YYYY-MM-DD HH:MM:SS` (UTC), or seconds since\nthe epoch.\n\nExamples:\n  triad publish --csv log.csv --key sensor.pem --name temperature --unit Cel\n  triad publish --csv log.csv --key sensor.pem --name temperature --speed 60     (60 times as fast)\n  triad publish --csv log.csv --key sensor.pem --name temperature --speed max --pack 32"
+    after_help = "The CSV has a header line; the time column holds RFC 3339 or `YYYY-MM-DD HH:MM:SS` (UTC), or seconds since\nthe epoch.\n\nExamples:\n  triad publish --csv log.csv --key sensor.pem --name temperature --unit Cel\n  triad publish --csv log.csv --key sensor.pem --name temperature --speed 60     (60 times as fast)\n  triad publish --csv log.csv --key sensor.pem --name temperature --speed max --pack 32\n  triad publish --csv pump.csv --key pump.pem --columns vibration,temperature,pressure    (a stream a column)"
 )]
 pub struct Args {
     /// The file to replay.
@@ -33,11 +33,14 @@ pub struct Args {
     #[arg(long)]
     on_behalf_of: Option<DeviceId>,
     /// The stream's name.
-    #[arg(long)]
-    name: String,
+    #[arg(long, required_unless_present = "columns")]
+    name: Option<String>,
     /// The unit (SenML: Cel, Far, kWh, %RH, …).
     #[arg(long)]
     unit: Option<String>,
+    /// A row's numbers instead of one: a stream for each of these columns, named as it.
+    #[arg(long, value_delimiter = ',', conflicts_with_all = ["name", "unit", "value_column"])]
+    columns: Vec<String>,
     #[arg(long, default_value = "timestamp")]
     time_column: String,
     #[arg(long, default_value = "value")]
@@ -45,7 +48,7 @@ pub struct Args {
     /// Times as fast as recorded, or `max`: as fast as it is acknowledged.
     #[arg(long, default_value = "1")]
     speed: String,
-    /// Readings a statement.
+    /// Rows a statement.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pack: u32,
     /// Statements in flight.
@@ -61,14 +64,16 @@ pub struct Args {
     json: bool,
 }
 
-/// (microseconds since the epoch, value)
-fn read_csv(path: &Path, time: &str, value: &str) -> anyhow::Result<Vec<(i64, f64)>> {
+/// Microseconds since the epoch, and the numbers of the columns.
+pub type Row = (i64, Vec<f64>);
+
+fn read_csv(path: &Path, time: &str, columns: &[&str]) -> anyhow::Result<Vec<Row>> {
     let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse_csv(file, time, value).with_context(|| path.display().to_string())
+    parse_csv(file, time, columns).with_context(|| path.display().to_string())
 }
 
 /// The same of CSV from anywhere.
-pub fn parse_csv(input: impl std::io::Read, time: &str, value: &str) -> anyhow::Result<Vec<(i64, f64)>> {
+pub fn parse_csv(input: impl std::io::Read, time: &str, columns: &[&str]) -> anyhow::Result<Vec<Row>> {
     let mut reader = csv::Reader::from_reader(input);
     let header = reader.headers()?.clone();
     let column = |name: &str| {
@@ -78,14 +83,15 @@ pub fn parse_csv(input: impl std::io::Read, time: &str, value: &str) -> anyhow::
             .position(|h| h == name)
             .with_context(|| format!("there is no column `{name}`; the columns are: {names}"))
     };
-    let (time, value) = (column(time)?, column(value)?);
+    let time = column(time)?;
+    let columns = columns.iter().map(|name| column(name)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut rows = Vec::new();
     for (i, row) in reader.records().enumerate() {
         let row = row?;
         let place = || format!("row {}", i + 2);
         let at = timestamp::parse(row.get(time).unwrap_or_default()).with_context(place)?;
-        let value: f64 = row.get(value).unwrap_or_default().trim().parse().with_context(place)?;
-        rows.push((at, value));
+        let number = |&column: &usize| row.get(column).unwrap_or_default().trim().parse::<f64>();
+        rows.push((at, columns.iter().map(number).collect::<Result<_, _>>().with_context(place)?));
     }
     if rows.is_empty() {
         bail!("there are no rows");
@@ -99,7 +105,13 @@ pub fn run(args: Args) -> Done {
 }
 
 async fn publish(args: Args) -> anyhow::Result<()> {
-    let rows = read_csv(&args.csv, &args.time_column, &args.value_column)?;
+    // Each column with the name of its stream.
+    let streams: Vec<(&str, &str)> = match &args.name {
+        Some(name) => vec![(&args.value_column, name)],
+        None => args.columns.iter().map(|column| (column.as_str(), column.as_str())).collect(),
+    };
+    let columns: Vec<&str> = streams.iter().map(|(column, _)| *column).collect();
+    let rows = read_csv(&args.csv, &args.time_column, &columns)?;
     let key = read_device_key(&args.key)?;
     let id = args.device.unwrap_or(key.public().id());
     let speed: Option<f64> = match args.speed.as_str() {
@@ -115,7 +127,7 @@ async fn publish(args: Args) -> anyhow::Result<()> {
     let mut publisher = Publisher::connect(&args.mqtt, &format!("triad-publish-{id}"), args.window).await?;
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(rows.len() as u64) };
     if let Ok(style) =
-        ProgressStyle::with_template("{bar:40} {pos}/{len} readings final · {per_sec} · {eta} left")
+        ProgressStyle::with_template("{bar:40} {pos}/{len} rows final · {per_sec} · {eta} left")
     {
         bar.set_style(style);
     }
@@ -129,27 +141,30 @@ async fn publish(args: Args) -> anyhow::Result<()> {
         if let Some(origin) = args.on_behalf_of {
             builder = builder.on_behalf_of(origin);
         }
-        for (time, value) in pack {
-            builder = builder.number(&args.name, args.unit.as_deref(), *value, Some(*time));
+        for (time, values) in pack {
+            for ((_, name), value) in streams.iter().zip(values) {
+                builder = builder.number(name, args.unit.as_deref(), *value, Some(*time));
+            }
         }
         publisher.publish(builder.sign().to_vec()).await?;
         sequence = Sequence(sequence.0 + 1);
-        bar.set_position(publisher.acknowledged() * u64::from(args.pack));
+        bar.set_position((publisher.acknowledged() * u64::from(args.pack)).min(rows.len() as u64));
     }
     let report = publisher.finish().await?;
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
-    let rate = rows.len() as f64 / seconds;
+    let readings = rows.len() * streams.len();
+    let rate = readings as f64 / seconds;
     if args.json {
         println!(
             "{}",
-            json!({"readings": rows.len(), "statements": report.acknowledged, "seconds": seconds, "readings_per_s": rate,
+            json!({"readings": readings, "statements": report.acknowledged, "seconds": seconds, "readings_per_s": rate,
                 "ack_ms_p50": report.percentile_ms(50), "ack_ms_p99": report.percentile_ms(99)})
         );
     } else {
         println!(
             "{} readings in {} statements are final; {rate:.0} readings/s; acknowledged in {:.1} ms (p50), {:.1} ms (p99)",
-            rows.len(),
+            readings,
             report.acknowledged,
             report.percentile_ms(50),
             report.percentile_ms(99)

@@ -128,7 +128,8 @@ struct Fleet {
 }
 
 async fn play(dir: &Path, say: Say) -> anyhow::Result<Outcome> {
-    let rows = crate::commands::publish::parse_csv(RECORD.as_bytes(), "timestamp", "value")?;
+    let rows = crate::commands::publish::parse_csv(RECORD.as_bytes(), "timestamp", &["value"])?;
+    let rows: Vec<(i64, f64)> = rows.into_iter().map(|(time, values)| (time, values[0])).collect();
     let layout = Layout::new(dir.join("node"));
     let (owner, depositor, warehouse) = (new_wallet()?, new_wallet()?, new_wallet()?);
     let accounts = vec![owner.address(), depositor.address(), warehouse.address()];

@@ -6,34 +6,54 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use triad_models::Spec;
+use triad_statement::DeviceId;
 use triad_training::{KINDS, Kind, Trained, kind};
 
-use super::super::Done;
+use super::super::{Done, Remote};
+use super::on_chain;
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  triad models list\n  triad models list --device 0xDEVICE --name temperature"
+)]
 pub struct ListArgs {
+    /// What is bound to a stream of this device instead, as the node at --api has it.
+    #[arg(long, requires = "name")]
+    device: Option<DeviceId>,
+    /// The stream's name.
+    #[arg(long, requires = "device")]
+    name: Option<String>,
+    #[command(flatten)]
+    remote: Remote,
     /// Print a JSON object.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  triad models show anomaly\n  triad models show engines.tmdl --json")]
+#[command(
+    after_help = "Examples:\n  triad models show anomaly\n  triad models show engines.tmdl --json\n  triad models show 0xADDRESS    (a registered file, from the node at --rpc)"
+)]
 pub struct ShowArgs {
-    /// A kind of model, or a model's file.
-    #[arg(value_name = "KIND|FILE")]
+    /// A kind of model, a model's file, or where `triad models register` put one.
+    #[arg(value_name = "KIND|FILE|ADDRESS")]
     what: String,
+    #[command(flatten)]
+    remote: Remote,
     /// Print a JSON object.
     #[arg(long)]
     json: bool,
 }
 
 pub fn list(args: &ListArgs) -> Done {
+    if let (Some(device), Some(name)) = (args.device, &args.name) {
+        return on_chain::list(&args.remote.api, device, name, args.json);
+    }
     if args.json {
         println!("{}", json!({ "kinds": KINDS.iter().map(of_kind).collect::<Vec<_>>() }));
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{:9} {:10} {:>12} {:>12}  tells", "kind", "class", "ns a reading", "state bytes");
+    println!("{:10} {:10} {:>14} {:>12}  tells", "kind", "class", "ns a reading", "state bytes");
     for kind in KINDS {
         let ns = kind.ns_a_reading.map_or_else(
             || "-".into(),
@@ -42,7 +62,7 @@ pub fn list(args: &ListArgs) -> Done {
             },
         );
         let state = kind.state_bytes.map_or_else(|| "-".into(), |bytes| bytes.to_string());
-        println!("{:9} {:10} {ns:>12} {state:>12}  {}", kind.name, kind.class, kind.tells);
+        println!("{:10} {:10} {ns:>14} {state:>12}  {}", kind.name, kind.class, kind.tells);
     }
     println!(
         "\nconsensus: every validator runs it again. attested: run off the chain, whoever ran it signs for it;"
@@ -60,10 +80,13 @@ pub fn show(args: &ShowArgs) -> Done {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    if let Ok(address) = args.what.parse() {
+        return on_chain::show(&args.remote.rpc, address, args.json);
+    }
     let path = Path::new(&args.what);
     if !path.exists() {
         let names = KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
-        bail!("{:?} is neither a file nor a kind of model: {names}", args.what);
+        bail!("{:?} is neither a file nor an address nor a kind of model: {names}", args.what);
     }
     let out = Trained::read(path)
         .context("only files of `triad models train`, `import` and `export` can be shown")?
@@ -139,7 +162,7 @@ pub fn print_file(out: &Value) {
             ensemble["features"]
         );
     }
-    for key in ["sensors", "regimes", "thresholds", "weights"] {
+    for key in ["tells", "inputs", "sensors", "regimes", "thresholds", "weights"] {
         if !out[key].is_null() {
             println!("{key:13} {}", out[key]);
         }

@@ -1,8 +1,10 @@
-//! `triad models`: what happens to models off the chain. Binding one to a stream is `triad model`.
+//! `triad models`: what happens to models off the chain, and their files' way onto it. Binding one to a stream is `triad model`.
 
 mod catalogue;
 mod eval;
 mod exchange;
+pub mod on_chain;
+mod register;
 mod score;
 mod train;
 mod watch;
@@ -21,6 +23,8 @@ pub enum Command {
     Train(train::Args),
     /// Take over an ensemble of trees that XGBoost (JSON) or LightGBM (text) trained.
     Import(exchange::ImportArgs),
+    /// Put a model's file on the chain, where every validator has it.
+    Register(register::Args),
     /// Write a trained model's ensemble of trees alone: compact (TGBT) or as JSON.
     Export(exchange::ExportArgs),
     /// Run public benchmarks over a folder of their layout.
@@ -34,6 +38,7 @@ pub fn run(command: Command) -> Done {
         Command::Score(args) => score::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Import(args) => exchange::import_file(&args),
+        Command::Register(args) => register::run(&args),
         Command::Export(args) => exchange::export(&args),
         Command::Eval(args) => eval::run(&args),
     }

@@ -105,7 +105,7 @@ fn by_detector(args: &Args) -> Done {
 
 fn by_model(args: &Args, path: &Path) -> Done {
     let model = Trained::read(path)?;
-    let is_bare = model.kind() == "trees";
+    let is_bare = model.kind() == "ensemble";
     ensure!(
         is_bare || (args.columns.is_empty() && args.link.is_none()),
         "--columns and --link are for bare trees; {} holds a model of the kind {}",
