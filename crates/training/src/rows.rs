@@ -172,7 +172,10 @@ fn judged(said: &[f64], targets: &[f64], tells: &RowTarget) -> (Predicts, Value)
     let rounded = |figure: f64| (figure * 1e4).round() / 1e4;
     match tells {
         RowTarget::RemainingLife { most, unit } => {
-            let square = |(said, target): (&f64, &f64)| (said.clamp(0.0, *most) - target).powi(2);
+            let square = |(said, target): (&f64, &f64)| {
+                let error = said.clamp(0.0, *most) - target;
+                error * error
+            };
             let rmse = (said.iter().zip(targets).map(square).sum::<f64>() / said.len() as f64).sqrt();
             let predicts = Predicts::RemainingLife { most: *most, unit: unit.clone() };
             (predicts, json!({ "rmse": rounded(rmse) }))

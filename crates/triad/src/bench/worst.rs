@@ -376,8 +376,8 @@ fn forecasts(pair: &mut Pair, maker: &mut Maker<'_>, budget_ms: f64) -> anyhow::
     // Two packs a device, so that every forecast has learnt enough to speak.
     pair.submit(maker.warm(2 * devices))?;
     pair.drain()?;
-    // A pack is 8 x (60 + 256 x 40) units of 1,000,000.
-    pair.submit(maker.warm(12.min(devices)))?;
+    // A pack is 8 x (60 + 256 x 40) units of 250,000.
+    pair.submit(maker.warm(3.min(devices)))?;
     let warm = pair.measure("forecasts: packs of one stream", budget_ms)?;
     // A reading of each device is 8 x (60 + 40) units.
     pair.submit(maker.singles(devices))?;
