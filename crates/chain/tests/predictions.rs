@@ -336,9 +336,8 @@ fn what_models_cost_bounds_a_block_and_a_statement() {
     assert!(chain.statement(pack(&["a", "b"], 1_024, 2)).is_ok());
     // Several at once do not fit one block, and all get their turn.
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let answers: Vec<_> = (3..8)
-        .map(|number| runtime.block_on(chain.submitter.submit(pack(&["a"], 1_024, number).into())))
-        .collect();
+    let answers: Vec<_> =
+        (3..8).map(|number| runtime.block_on(chain.submitter.submit(pack(&["a"], 1_024, number)))).collect();
     let mut heights: Vec<u64> =
         answers.into_iter().map(|answer| runtime.block_on(answer).unwrap().unwrap().height).collect();
     heights.sort_unstable();
