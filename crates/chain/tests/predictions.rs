@@ -117,7 +117,7 @@ fn orders(chain: &TestChain, plan: Address) -> (u64, I256) {
 /// Everything re-executed from genesis.
 fn audited(dir: &std::path::Path, spec: ChainSpec) -> Audit {
     let scratch = tempfile::tempdir().unwrap();
-    triad_chain::audit::run(dir, spec, scratch.path(), |_| {}).unwrap()
+    triad_chain::audit::run(dir, &dir.join("snapshots"), spec, scratch.path(), |_| {}).unwrap()
 }
 
 fn forecast() -> Spec {
