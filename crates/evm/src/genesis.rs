@@ -1,7 +1,7 @@
 //! The state that a chain begins with.
 
 use crate::precompiles;
-use crate::state::{Account, EmptyState, StateChanges, StateError};
+use crate::state::{Account, StateChanges, StateError};
 use crate::trie::{self, TrieChange};
 use alloy_consensus::constants::KECCAK_EMPTY;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
@@ -46,7 +46,7 @@ pub enum GenesisError {
 ///
 /// The system contracts ([`crate::system_contracts`]) are the caller's to list in `alloc`; their initialisation calls
 /// run in the first block's [`crate::Executor`], whose view is an [`crate::Overlay`] of these changes over
-/// [`EmptyState`].
+/// [`crate::EmptyState`].
 pub fn genesis(alloc: &[(Address, GenesisAccount)]) -> Result<(StateChanges, B256), GenesisError> {
     let mut all = Vec::with_capacity(alloc.len() + precompiles::ADDRESSES.len());
     let mut seen = BTreeSet::new();
@@ -74,7 +74,7 @@ pub(crate) fn state_of(accounts: &[(Address, GenesisAccount)]) -> Result<(StateC
     for (address, account) in accounts {
         add(&mut changes, &mut trie_changes, *address, account)?;
     }
-    let root = trie::update(&EmptyState, None, EMPTY_ROOT_HASH, &mut trie_changes, &mut changes)?;
+    let root = trie::update(&|_| Ok(None), None, EMPTY_ROOT_HASH, &mut trie_changes, &mut changes)?;
     Ok((changes, root))
 }
 
@@ -87,10 +87,10 @@ fn add(
     let key = keccak256(address);
     let mut slots = Vec::with_capacity(account.storage.len());
     for (slot, value) in account.storage.iter().filter(|(_, value)| !value.is_zero()) {
-        slots.push(TrieChange::storage(slot, &U256::ZERO, value));
+        slots.push(TrieChange::storage(slot, None, value));
         changes.storage.insert((address, *slot), *value);
     }
-    let storage_root = trie::update(&EmptyState, Some(key), EMPTY_ROOT_HASH, &mut slots, changes)?;
+    let storage_root = trie::update(&|_| Ok(None), Some(key), EMPTY_ROOT_HASH, &mut slots, changes)?;
     let code_hash = if account.code.is_empty() {
         KECCAK_EMPTY
     } else {

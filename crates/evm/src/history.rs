@@ -1,8 +1,8 @@
 //! The state after past blocks: the head's, and what every block since has replaced.
 //!
-//! A block's commit stores the *old* value of each account, slot and trie node that it changes (a reverse diff). The
-//! value after block N is then the one that the first block above N replaced, or the head's where none did. Code is
-//! never removed and needs no history.
+//! A block's commit stores the *old* value of each account and slot that it changes (a reverse diff). The value after
+//! block N is then the one that the first block above N replaced, or the head's where none did. Code is never removed and
+//! needs no history. Trie nodes have none: [`tries`].
 //!
 //! | key in `evm_past` | value |
 //! | --- | --- |
@@ -14,7 +14,7 @@
 //! | --- | --- |
 //! | 0x01 ‖ address | the account, empty where there was none |
 //! | 0x02 ‖ address ‖ slot | the slot, empty for zero |
-//! | 0x03 ‖ 0x00, or 0x01 and the owner ‖ number of nibbles ‖ packed nibbles | the node, empty where there was none |
+//! | 0x03 ‖ … | a trie node, of a block that an earlier version committed; not read |
 //! | 0x05 | the block's system calls ([`crate::SystemCall`]), RLP |
 //!
 //! One value a block, since a row for each replaced value would be two thirds of what a block writes: it is written and
@@ -24,16 +24,20 @@
 
 mod diff;
 mod index;
+mod pins;
+mod tries;
 
 use self::diff::Diff;
 use self::index::{IN_MEMORY, Index};
+use self::pins::Pins;
+pub use self::pins::{Kept, NotKept};
+use self::tries::Tries;
 use crate::executor::SystemCall;
 use crate::state::{Account, NodeKey, StateChanges, StateError, StateView};
 use crate::store::{EvmStore, corrupt, decode_account, decode_slot, encode_account, store_error};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use fjall::{Database, Keyspace, OwnedWriteBatch};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,62 +48,16 @@ pub const ARCHIVE: u64 = u64::MAX;
 /// Blocks whose reverse diffs one commit removes at most: a window that was made smaller is caught up with in turn.
 const PRUNED_AT_ONCE: u64 = 64;
 
+/// Blocks that a past block's tries are kept over, for whoever asks next: as long as its snapshot, the store keeps what
+/// later blocks replaced.
+const TRIES_KEPT: u64 = 16;
+
 const META: [u8; 1] = [0];
 const DIFF: [u8; 1] = [1];
 
 const ACCOUNT: u8 = 1;
 const SLOT: u8 = 2;
-const NODE: u8 = 3;
 const CALLS: [u8; 1] = [5];
-
-/// The state of a block that is asked for is not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the state of block {height} is not kept, the oldest kept is that of block {oldest}: a node with a larger \
-     --history, or with --archive, keeps more from the time it is started so"
-)]
-pub struct NotKept {
-    pub height: u64,
-    pub oldest: u64,
-}
-
-/// What is read, and may not be pruned yet.
-#[derive(Debug, Default)]
-struct Pins {
-    heights: Mutex<Held>,
-}
-
-#[derive(Debug, Default)]
-struct Held {
-    readers: BTreeMap<u64, usize>,
-    /// The oldest height whose state can be told.
-    oldest: u64,
-}
-
-/// Holds the state after one block: while it lives, that state is not pruned.
-#[derive(Debug)]
-pub struct Kept {
-    pins: Arc<Pins>,
-    height: u64,
-}
-
-impl Kept {
-    pub fn height(&self) -> u64 {
-        self.height
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        let mut held = self.pins.heights.lock();
-        if let Some(readers) = held.readers.get_mut(&self.height) {
-            *readers -= 1;
-            if *readers == 0 {
-                held.readers.remove(&self.height);
-            }
-        }
-    }
-}
 
 pub(crate) struct History {
     space: Keyspace,
@@ -111,6 +69,9 @@ pub(crate) struct History {
     pruned: AtomicU64,
     index: Index,
     pins: Arc<Pins>,
+    /// The newest tries of a past block, and the last height whose commit had begun when they were made. Whoever makes
+    /// some holds the lock: one at a time.
+    tries: Mutex<Option<(u64, Arc<Tries>)>>,
 }
 
 impl fmt::Debug for History {
@@ -133,17 +94,6 @@ fn slot_key(address: &Address, slot: &U256) -> Vec<u8> {
     key
 }
 
-fn node_key(node: &NodeKey) -> Vec<u8> {
-    let mut key = vec![NODE, u8::from(node.owner.is_some())];
-    if let Some(owner) = &node.owner {
-        key.extend_from_slice(owner.as_slice());
-    }
-    // A path has at most 64 nibbles.
-    key.push(node.path.len() as u8);
-    key.extend_from_slice(&node.path.pack());
-    key
-}
-
 fn at(name: &[u8], height: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(name.len() + 8);
     key.extend_from_slice(name);
@@ -160,6 +110,7 @@ impl History {
             pruned: AtomicU64::new(0),
             index: Index::default(),
             pins: Arc::default(),
+            tries: Mutex::new(None),
         }
     }
 
@@ -193,7 +144,7 @@ impl History {
         }
         self.pruned.store(pruned, Ordering::SeqCst);
         self.begun.store(head, Ordering::SeqCst);
-        self.pins.heights.lock().oldest = oldest;
+        self.pins.begin(oldest);
         self.window.store(window, Ordering::SeqCst);
         Ok(())
     }
@@ -234,8 +185,7 @@ impl History {
         if window == 0 || height == 0 {
             return Ok(());
         }
-        let mut replaced =
-            Vec::with_capacity(changes.accounts.len() + changes.storage.len() + changes.nodes.len());
+        let mut replaced = Vec::with_capacity(changes.accounts.len() + changes.storage.len());
         for (address, account) in &changes.accounts {
             let old = store.account(address)?;
             if old != *account {
@@ -246,15 +196,6 @@ impl History {
             let old = store.storage(address, slot)?;
             if old != *value {
                 replaced.push((slot_key(address, slot), old.to_be_bytes_trimmed_vec()));
-            }
-        }
-        for (key, node) in &changes.nodes {
-            let old = match changes.unread.get(key) {
-                Some(old) => Some(old.clone()),
-                None => store.node(key)?,
-            };
-            if old != *node {
-                replaced.push((node_key(key), old.map_or(Vec::new(), |node| node.to_vec())));
             }
         }
         if !system_calls.is_empty() {
@@ -276,17 +217,15 @@ impl History {
         }
         self.prune(batch, height, window)?;
         self.begun.store(height, Ordering::SeqCst);
+        // A commit does not wait for whoever makes some.
+        if let Some(mut newest) = self.tries.try_lock() {
+            newest.take_if(|(made, _)| *made + TRIES_KEPT <= height);
+        }
         Ok(())
     }
 
     fn prune(&self, batch: &mut OwnedWriteBatch, height: u64, window: u64) -> Result<(), StateError> {
-        let oldest = {
-            let mut held = self.pins.heights.lock();
-            let wanted = height.saturating_sub(window);
-            let pinned = held.readers.keys().next().copied().unwrap_or(u64::MAX);
-            held.oldest = held.oldest.max(wanted.min(pinned));
-            held.oldest
-        };
+        let oldest = self.pins.let_go(height.saturating_sub(window));
         // What block h replaced is needed by states before h only.
         let first = self.pruned.load(Ordering::SeqCst) + 1;
         let last = oldest.min(first.saturating_add(PRUNED_AT_ONCE - 1));
@@ -304,6 +243,24 @@ impl History {
         }
         self.pruned.fetch_max(last, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// The tries of the state that is held.
+    fn tries(&self, store: &EvmStore, kept: &Kept) -> Result<Arc<Tries>, StateError> {
+        if let Some(tries) = kept.tries.get() {
+            return Ok(Arc::clone(tries));
+        }
+        let mut newest = self.tries.lock();
+        let tries = match &*newest {
+            Some((_, tries)) if tries.height() == kept.height => Arc::clone(tries),
+            _ => {
+                let begun = self.begun.load(Ordering::SeqCst);
+                let made = Arc::new(Tries::new(store, kept)?);
+                *newest = Some((begun, Arc::clone(&made)));
+                made
+            }
+        };
+        Ok(Arc::clone(kept.tries.get_or_init(|| tries)))
     }
 
     fn diff(&self, height: u64) -> Result<Option<fjall::UserValue>, StateError> {
@@ -353,23 +310,18 @@ impl EvmStore {
 
     /// The oldest height whose state can be told.
     pub fn oldest(&self) -> u64 {
-        self.history.pins.heights.lock().oldest
+        self.history.pins.oldest()
     }
 
     /// Holds the state after a block, which must be committed.
     pub fn keep(&self, height: u64) -> Result<Kept, NotKept> {
-        let mut held = self.history.pins.heights.lock();
-        if height < held.oldest {
-            return Err(NotKept { height, oldest: held.oldest });
-        }
-        *held.readers.entry(height).or_default() += 1;
-        Ok(Kept { pins: Arc::clone(&self.history.pins), height })
+        self.history.pins.keep(height)
     }
 
     /// The state that is held: the same answers whatever is committed meanwhile. It knows the block hashes that the
     /// store knows, which are those of the head.
-    pub fn past<'a>(&'a self, kept: &Kept) -> PastState<'a> {
-        PastState { store: self, height: kept.height }
+    pub fn past<'a>(&'a self, kept: &'a Kept) -> PastState<'a> {
+        PastState { store: self, kept }
     }
 
     /// The system calls that [`EvmStore::apply`] was given with a block. The state before the block must be held.
@@ -388,7 +340,7 @@ impl EvmStore {
 #[derive(Debug)]
 pub struct PastState<'a> {
     store: &'a EvmStore,
-    height: u64,
+    kept: &'a Kept,
 }
 
 impl PastState<'_> {
@@ -401,10 +353,15 @@ impl PastState<'_> {
         decode: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Result<T, StateError> {
         let head = head?;
-        if self.store.history.begun.load(Ordering::SeqCst) == self.height {
+        if self.is_head() {
             return Ok(head);
         }
-        Ok(self.store.history.replaced(&name(), self.height, decode)?.unwrap_or(head))
+        Ok(self.store.history.replaced(&name(), self.kept.height, decode)?.unwrap_or(head))
+    }
+
+    /// Whether what was read of the head before is this block's.
+    fn is_head(&self) -> bool {
+        self.store.history.begun.load(Ordering::SeqCst) == self.kept.height
     }
 }
 
@@ -426,8 +383,13 @@ impl StateView for PastState<'_> {
     }
 
     fn node(&self, key: &NodeKey) -> Result<Option<Bytes>, StateError> {
-        let owned = |old: &[u8]| Some(Bytes::copy_from_slice(old));
-        self.value(self.store.node(key), || node_key(key), |old| present(old, owned))
+        if self.kept.tries.get().is_none() {
+            let head = self.store.node(key)?;
+            if self.is_head() {
+                return Ok(head);
+            }
+        }
+        self.store.history.tries(self.store, self.kept)?.node(self.store, key)
     }
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {

@@ -25,6 +25,12 @@ pub enum StateError {
     /// A value that must exist is absent.
     #[error("the EVM store lacks the {what} under {key}")]
     Missing { what: &'static str, key: String },
+    /// The tries of a past block would take changing back more than may be.
+    #[error(
+        "proofs and state roots on block {height} are not to be had: too much changed since; the oldest block to \
+         have them on is {oldest}"
+    )]
+    TooFarBack { height: u64, oldest: u64 },
     /// A trial took longer than it may.
     #[error("execution timed out")]
     Stopped,
@@ -130,8 +136,6 @@ pub struct StateChanges {
     pub code: B256Map<Bytes>,
     /// `None`: the node is gone.
     pub nodes: HashMap<NodeKey, Option<Bytes>>,
-    /// What some of these nodes were before, where that was known without reading them.
-    pub unread: HashMap<NodeKey, Bytes>,
     /// The hash of the block itself, by its number.
     pub block_hashes: BTreeMap<u64, B256>,
 }
@@ -143,7 +147,6 @@ impl StateChanges {
         self.storage.extend(newer.storage);
         self.code.extend(newer.code);
         self.nodes.extend(newer.nodes);
-        self.unread.extend(newer.unread);
         self.block_hashes.extend(newer.block_hashes);
     }
 

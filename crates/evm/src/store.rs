@@ -22,7 +22,7 @@ use alloy_primitives::map::DefaultHashBuilder;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rlp::{Decodable, Encodable, Header};
 use alloy_trie::EMPTY_ROOT_HASH;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, Readable, Snapshot};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{UnitWeighter, Weighter};
 use std::fmt;
@@ -75,6 +75,7 @@ fn byte_cache<K: Eq + std::hash::Hash>(bytes: u64, typical: u64) -> ByteCache<K>
 
 /// The EVM state of the last final block.
 pub struct EvmStore {
+    database: Database,
     accounts: Keyspace,
     storage: Keyspace,
     code: Keyspace,
@@ -115,6 +116,7 @@ impl EvmStore {
             database.keyspace(name, KeyspaceCreateOptions::default).map_err(store_error("opening a keyspace"))
         };
         Ok(EvmStore {
+            database: database.clone(),
             accounts: keyspace("evm_accounts")?,
             storage: keyspace("evm_storage")?,
             code: keyspace("evm_code")?,
@@ -207,6 +209,18 @@ impl EvmStore {
     }
 }
 
+impl EvmStore {
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.database.snapshot()
+    }
+
+    /// A trie node as a snapshot has it.
+    pub(crate) fn node_in(&self, snapshot: &Snapshot, key: &NodeKey) -> Result<Option<Bytes>, StateError> {
+        let stored = snapshot.get(&self.nodes, key.to_bytes()).map_err(store_error("reading a trie node"))?;
+        Ok(stored.map(|bytes| Bytes(bytes.into())))
+    }
+}
+
 impl StateView for EvmStore {
     fn account(&self, address: &Address) -> Result<Option<Account>, StateError> {
         self.account_cache.get_or_insert_with(address, || {
@@ -296,5 +310,7 @@ pub(crate) fn decode_account(mut raw: &[u8]) -> Option<Account> {
     (body.is_empty() && raw.is_empty()).then_some(Account { nonce, balance, code_hash, storage_root })
 }
 
+#[cfg(test)]
+mod speed;
 #[cfg(test)]
 mod tests;

@@ -85,12 +85,20 @@ pub fn past(error: PastError) -> ErrorObjectOwned {
     }
 }
 
+/// The state could not be read, or its tries are not to be had any more.
+pub fn state(error: StateError) -> ErrorObjectOwned {
+    match error {
+        StateError::TooFarBack { .. } => ErrorObjectOwned::owned(PRUNED, error.to_string(), None::<()>),
+        error => chain(error.into()),
+    }
+}
+
 /// A call has no answer.
 pub fn failed_call(error: CallError, turn: &Turn) -> ErrorObjectOwned {
     match error {
         CallError::Reverted(output) => reverted(&output),
         CallError::State(StateError::Stopped) => turn.stopped(),
-        CallError::State(error) => chain(error.into()),
+        CallError::State(error) => state(error),
         other => refused(other.to_string()),
     }
 }

@@ -98,7 +98,7 @@ impl StateAt {
 
     /// Proves an account and some of its slots against the block's state root.
     pub fn proof(&self, address: Address, slots: &[B256]) -> Result<EIP1186AccountProofResponse, StateError> {
-        triad_evm::proof(self, address, slots)
+        triad_evm::proof(self, self.header.state_root, address, slots)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{EvmBlock, Executor};
 use crate::db::BlockDb;
 use crate::env::BlockContext;
-use crate::state::{Account, StateChanges, StateError};
+use crate::state::{Account, NodeKey, StateChanges, StateError};
 use crate::trie::{self, TrieChange};
 use crate::tx::FIRING_TX_TYPE;
 use alloy_consensus::Header;
@@ -99,6 +99,7 @@ pub(super) fn state_changes(
     ctx: &BlockContext,
 ) -> Result<(B256, StateChanges), StateError> {
     let view = db.view();
+    let nodes = |key: &NodeKey| view.node(key);
     let mut changes = StateChanges::default();
     let mut account_changes = Vec::new();
     let mut slots = Vec::new();
@@ -115,11 +116,11 @@ pub(super) fn state_changes(
         for (slot, values) in &cached.slots {
             if values.value != values.original {
                 changes.storage.insert((*address, *slot), values.value);
-                slots.push(TrieChange::storage(slot, &values.original, &values.value));
+                slots.push(TrieChange::storage(slot, Some(&values.original), &values.value));
             }
         }
         if !slots.is_empty() {
-            storage_root = trie::update(view, Some(key), storage_root, &mut slots, &mut changes)?;
+            storage_root = trie::update(&nodes, Some(key), storage_root, &mut slots, &mut changes)?;
         }
         let account = cached.info.as_ref().map(|info| Account {
             nonce: info.nonce,
@@ -136,6 +137,6 @@ pub(super) fn state_changes(
         }
     }
     changes.code.clone_from(&db.new_code);
-    let root = trie::update(view, None, ctx.parent_state_root, &mut account_changes, &mut changes)?;
+    let root = trie::update(&nodes, None, ctx.parent_state_root, &mut account_changes, &mut changes)?;
     Ok((root, changes))
 }

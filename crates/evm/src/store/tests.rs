@@ -73,7 +73,7 @@ fn survives_reopening_with_the_same_answers() {
     }
     for (address, account) in &reference.accounts {
         assert_eq!(store.account(address).unwrap(), Some(*account));
-        let proof = proof(&store, *address, &[]).unwrap();
+        let proof = proof(&store, context.parent_state_root, *address, &[]).unwrap();
         verify_account_proof(context.parent_state_root, &proof).unwrap();
     }
     for ((address, slot), value) in &reference.storage {

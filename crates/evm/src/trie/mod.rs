@@ -15,15 +15,17 @@ mod update;
 pub use proof::{proof, verify_account_proof};
 pub(crate) use update::{TrieChange, update};
 
-use crate::state::{NodeKey, StateError, StateView};
+use crate::state::{NodeKey, StateError};
 use alloy_primitives::Bytes;
 use alloy_rlp::Decodable;
 use alloy_trie::nodes::TrieNode;
 
+/// Where the nodes of the tries are read: the RLP under a key.
+pub(crate) type Nodes<'a> = dyn Fn(&NodeKey) -> Result<Option<Bytes>, StateError> + Sync + 'a;
+
 /// Reads a node that must exist.
-fn read_node(view: &dyn StateView, key: &NodeKey) -> Result<(Bytes, TrieNode), StateError> {
-    let bytes =
-        view.node(key)?.ok_or_else(|| StateError::Missing { what: "trie node", key: key.to_string() })?;
+fn read_node(nodes: &Nodes<'_>, key: &NodeKey) -> Result<(Bytes, TrieNode), StateError> {
+    let bytes = nodes(key)?.ok_or_else(|| StateError::Missing { what: "trie node", key: key.to_string() })?;
     let node = TrieNode::decode(&mut bytes.as_ref())
         .map_err(|_| StateError::Corrupt { what: "trie node", key: key.to_string() })?;
     Ok((bytes, node))

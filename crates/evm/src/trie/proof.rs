@@ -1,6 +1,6 @@
 //! Proofs of accounts and slots (EIP-1186) of a state.
 
-use super::read_node;
+use super::{Nodes, read_node};
 use crate::state::{NodeKey, StateError, StateView};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof};
@@ -9,24 +9,22 @@ use alloy_trie::nodes::TrieNode;
 use alloy_trie::proof::{ProofVerificationError, verify_proof};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 
-/// Proves an account and some of its slots against the state root of the view.
+/// Proves an account and some of its slots against the view's state root, which is `root`.
 pub fn proof(
     view: &dyn StateView,
+    root: B256,
     address: Address,
     slots: &[B256],
 ) -> Result<EIP1186AccountProofResponse, StateError> {
     let account = view.account(&address)?.unwrap_or_default();
     let owner = keccak256(address);
-    let account_proof = walk(view, None, owner)?;
+    let nodes = |key: &NodeKey| view.node(key);
+    let account_proof = walk(&nodes, None, root, owner)?;
     let mut storage_proof = Vec::with_capacity(slots.len());
     for slot in slots {
         let value = view.storage(&address, &U256::from_be_bytes(slot.0))?;
-        let nodes = if account.storage_root == EMPTY_ROOT_HASH {
-            Vec::new()
-        } else {
-            walk(view, Some(owner), keccak256(slot))?
-        };
-        storage_proof.push(EIP1186StorageProof::new(JsonStorageKey::Hash(*slot), value, nodes));
+        let proof = walk(&nodes, Some(owner), account.storage_root, keccak256(slot))?;
+        storage_proof.push(EIP1186StorageProof::new(JsonStorageKey::Hash(*slot), value, proof));
     }
     Ok(EIP1186AccountProofResponse {
         address,
@@ -39,32 +37,41 @@ pub fn proof(
     })
 }
 
-/// The nodes from the root toward `key`, until its leaf or the node that shows its absence.
-pub(super) fn walk(view: &dyn StateView, owner: Option<B256>, key: B256) -> Result<Vec<Bytes>, StateError> {
+/// The nodes from the one with the hash `root` toward `key`, until its leaf or the node that shows its absence.
+pub(super) fn walk(
+    nodes: &Nodes<'_>,
+    owner: Option<B256>,
+    root: B256,
+    key: B256,
+) -> Result<Vec<Bytes>, StateError> {
     let key = Nibbles::unpack_array(&key.0);
     let mut path = Nibbles::new();
-    let mut nodes = Vec::new();
-    if view.node(&NodeKey { owner, path })?.is_none() {
-        return Ok(nodes);
+    let mut proof = Vec::new();
+    if root == EMPTY_ROOT_HASH {
+        return Ok(proof);
     }
     loop {
-        let (bytes, node) = read_node(view, &NodeKey { owner, path })?;
+        let at = NodeKey { owner, path };
+        let (bytes, node) = read_node(nodes, &at)?;
+        if path.is_empty() && keccak256(&bytes) != root {
+            return Err(StateError::Corrupt { what: "trie root", key: at.to_string() });
+        }
         // A node shorter than a hash stands inside its parent.
         if bytes.len() >= 32 || path.is_empty() {
-            nodes.push(bytes);
+            proof.push(bytes);
         }
         match node {
-            TrieNode::EmptyRoot | TrieNode::Leaf(_) => return Ok(nodes),
+            TrieNode::EmptyRoot | TrieNode::Leaf(_) => return Ok(proof),
             TrieNode::Extension(extension) => {
                 path.extend(&extension.key);
                 if !key.starts_with(&path) {
-                    return Ok(nodes);
+                    return Ok(proof);
                 }
             }
             TrieNode::Branch(branch) => {
                 let n = key.get_unchecked(path.len());
                 if !branch.state_mask.is_bit_set(n) {
-                    return Ok(nodes);
+                    return Ok(proof);
                 }
                 path.push(n);
             }

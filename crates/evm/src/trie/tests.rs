@@ -1,11 +1,12 @@
 use super::update::{TrieChange, update};
 use super::*;
 use crate::testing::{MemState, TestChain};
-use crate::{GenesisAccount, StateChanges, verify_account_proof};
+use crate::{GenesisAccount, StateChanges, StateView, verify_account_proof};
 use alloy_primitives::{Address, B256, U256};
 use alloy_trie::nodes::TrieNode;
 use alloy_trie::proof::verify_proof;
 use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, Nibbles};
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// xorshift64*: reproducible from its seed.
@@ -66,7 +67,7 @@ fn reachable(state: &MemState, owner: Option<B256>) -> BTreeSet<NodeKey> {
         if path.is_empty() && !state.nodes.contains_key(&key) {
             continue;
         }
-        let (_, node) = read_node(state, &key).unwrap();
+        let (_, node) = read_node(&|key| state.node(key), &key).unwrap();
         found.insert(key);
         match node {
             TrieNode::Extension(extension) => open.push(path.join(&extension.key)),
@@ -123,15 +124,14 @@ fn fuzz(seed: u64, steps: usize, owner: Option<B256>) -> usize {
         };
         let mut list: Vec<TrieChange> = changes.iter().map(change).collect();
         let mut out = StateChanges::default();
-        root = update(&state, owner, root, &mut list, &mut out).unwrap();
-        for (key, node) in &out.unread {
-            assert_eq!(
-                state.nodes.get(key),
-                Some(node),
-                "seed {seed} step {step}: {key} was known to be another"
-            );
-        }
-        unread += out.unread.len();
+        let read = Mutex::new(BTreeSet::new());
+        let nodes = |key: &NodeKey| {
+            read.lock().insert(*key);
+            state.node(key)
+        };
+        root = update(&nodes, owner, root, &mut list, &mut out).unwrap();
+        let read = read.into_inner();
+        unread += out.nodes.keys().filter(|key| state.nodes.contains_key(key) && !read.contains(key)).count();
         for (key, node) in &out.nodes {
             match node {
                 Some(node) => drop(state.nodes.insert(*key, node.clone())),
@@ -173,8 +173,8 @@ fn order_of_changes_does_not_matter() {
     let mut forward = changes.clone();
     let mut backward: Vec<_> = changes.into_iter().rev().collect();
     let (mut a, mut b) = (StateChanges::default(), StateChanges::default());
-    let first = update(&MemState::default(), None, EMPTY_ROOT_HASH, &mut forward, &mut a).unwrap();
-    let second = update(&MemState::default(), None, EMPTY_ROOT_HASH, &mut backward, &mut b).unwrap();
+    let first = update(&|_| Ok(None), None, EMPTY_ROOT_HASH, &mut forward, &mut a).unwrap();
+    let second = update(&|_| Ok(None), None, EMPTY_ROOT_HASH, &mut backward, &mut b).unwrap();
     assert_eq!(first, second);
     assert_eq!(a, b);
 }
@@ -186,14 +186,14 @@ fn a_removal_of_nothing_changes_nothing() {
     let mut changes: Vec<_> = (0..50u64)
         .map(|i| TrieChange::new(alloy_primitives::keccak256(i.to_be_bytes()), None, Some(vec![9; 40])))
         .collect();
-    let root = update(&state, None, EMPTY_ROOT_HASH, &mut changes, &mut out).unwrap();
+    let root = update(&|key| state.node(key), None, EMPTY_ROOT_HASH, &mut changes, &mut out).unwrap();
     state.nodes.extend(out.nodes.into_iter().filter_map(|(key, node)| Some((key, node?))));
     let before = state.nodes.clone();
     let mut out = StateChanges::default();
     let mut absent: Vec<_> = (1_000..1_050u64)
         .map(|i| TrieChange::new(alloy_primitives::keccak256(i.to_be_bytes()), None, None))
         .collect();
-    assert_eq!(update(&state, None, root, &mut absent, &mut out).unwrap(), root);
+    assert_eq!(update(&|key| state.node(key), None, root, &mut absent, &mut out).unwrap(), root);
     for (key, node) in out.nodes {
         assert_eq!(node.as_ref(), before.get(&key));
     }
@@ -206,13 +206,14 @@ fn a_damaged_store_is_noticed() {
     let mut changes: Vec<_> = (0..50u64)
         .map(|i| TrieChange::new(alloy_primitives::keccak256(i.to_be_bytes()), None, Some(vec![9; 40])))
         .collect();
-    let root = update(&state, None, EMPTY_ROOT_HASH, &mut changes, &mut out).unwrap();
+    let root = update(&|key| state.node(key), None, EMPTY_ROOT_HASH, &mut changes, &mut out).unwrap();
     state.nodes.extend(out.nodes.into_iter().filter_map(|(key, node)| Some((key, node?))));
-    let again =
-        |state: &MemState| update(state, None, root, &mut changes.clone(), &mut StateChanges::default());
+    let again = |state: &MemState| {
+        update(&|key| state.node(key), None, root, &mut changes.clone(), &mut StateChanges::default())
+    };
     assert!(again(&state).is_ok());
     assert!(matches!(
-        update(&state, None, B256::ZERO, &mut changes.clone(), &mut StateChanges::default()),
+        update(&|key| state.node(key), None, B256::ZERO, &mut changes.clone(), &mut StateChanges::default()),
         Err(StateError::Corrupt { .. })
     ));
     let deep = *state.nodes.keys().max_by_key(|key| key.path.len()).unwrap();
@@ -244,7 +245,7 @@ fn proofs_verify_and_lies_do_not() {
 
     let slots: Vec<B256> = (0..120u64).map(|i| B256::from(U256::from(i))).collect();
     for address in [contract, one_slot, alloc[17].0, Address::repeat_byte(0x99), crate::LOG] {
-        let good = proof(&chain.state, address, &slots).unwrap();
+        let good = proof(&chain.state, root, address, &slots).unwrap();
         verify_account_proof(root, &good).unwrap();
         let mut lie = good.clone();
         lie.balance += U256::from(1);
@@ -266,13 +267,13 @@ fn proofs_hold_with_nodes_inside_their_parents() {
     let keys: Vec<B256> = (0..40u64).map(|i| B256::from(U256::from(i * 3))).collect();
     let mut changes: Vec<_> = keys.iter().map(|key| TrieChange::new(*key, None, Some(vec![0x05]))).collect();
     let mut out = StateChanges::default();
-    let root = update(&state, None, EMPTY_ROOT_HASH, &mut changes, &mut out).unwrap();
+    let root = update(&|key| state.node(key), None, EMPTY_ROOT_HASH, &mut changes, &mut out).unwrap();
     state.nodes.extend(out.nodes.into_iter().filter_map(|(key, node)| Some((key, node?))));
     assert!(state.nodes.values().any(|node| node.len() < 32));
     for i in 0..130u64 {
         let key = B256::from(U256::from(i));
         let expected = keys.contains(&key).then(|| vec![0x05]);
-        let nodes = super::proof::walk(&state, None, key).unwrap();
+        let nodes = super::proof::walk(&|key| state.node(key), None, root, key).unwrap();
         verify_proof(root, Nibbles::unpack(key), expected, &nodes).unwrap();
     }
 }

@@ -7,8 +7,8 @@
 //! Whoever reads a node to change it marks its key as gone; writing a node there again takes the mark back. So after
 //! the pass the marks are exactly the nodes that ceased to exist.
 
-use super::read_node;
-use crate::state::{Account, NodeKey, StateChanges, StateError, StateView};
+use super::{Nodes, read_node};
+use crate::state::{Account, NodeKey, StateChanges, StateError};
 use alloy_primitives::{B256, Bytes, U256, keccak256};
 use alloy_rlp::Encodable;
 use alloy_trie::nodes::{BranchNode, BranchNodeRef, ExtensionNodeRef, LeafNodeRef, RlpNode, TrieNode};
@@ -29,8 +29,8 @@ impl TrieChange {
         TrieChange { key: Nibbles::unpack_array(&key.0), value, old }
     }
 
-    /// A slot; zero is none.
-    pub(crate) fn storage(slot: &U256, old: &U256, value: &U256) -> Self {
+    /// A slot; zero is none. `old` is `None` where it is not known.
+    pub(crate) fn storage(slot: &U256, old: Option<&U256>, value: &U256) -> Self {
         let encoded = |value: &U256| {
             (!value.is_zero()).then(|| {
                 let mut out = Vec::with_capacity(33);
@@ -38,7 +38,7 @@ impl TrieChange {
                 out
             })
         };
-        TrieChange::new(keccak256(B256::from(*slot)), encoded(old), encoded(value))
+        TrieChange::new(keccak256(B256::from(*slot)), old.and_then(encoded), encoded(value))
     }
 
     /// An account under the hash of its address.
@@ -55,7 +55,7 @@ impl TrieChange {
 /// Applies the changes to a trie whose root is `root`, adds the nodes that change to `out`, returns the new root.
 /// The keys must be distinct; `changes` is sorted in place.
 pub(crate) fn update(
-    view: &dyn StateView,
+    nodes: &Nodes<'_>,
     owner: Option<B256>,
     root: B256,
     changes: &mut [TrieChange],
@@ -65,7 +65,7 @@ pub(crate) fn update(
         return Ok(root);
     }
     changes.sort_unstable_by_key(|change| change.key);
-    let mut updater = Updater { view, owner, out, buffer: Vec::with_capacity(600) };
+    let mut updater = Updater { nodes, owner, out, buffer: Vec::with_capacity(600) };
     let path = Nibbles::new();
     let sub = if root == EMPTY_ROOT_HASH {
         updater.build(path, &inserts(changes))
@@ -142,7 +142,7 @@ fn groups<T>(items: &[T], depth: usize, key: impl Fn(&T) -> &Nibbles) -> impl It
 }
 
 struct Updater<'a> {
-    view: &'a dyn StateView,
+    nodes: &'a Nodes<'a>,
     owner: Option<B256>,
     out: &'a mut StateChanges,
     buffer: Vec<u8>,
@@ -161,7 +161,7 @@ impl Updater<'_> {
         root: Option<B256>,
     ) -> Result<Sub<'c>, StateError> {
         let key = self.key(path);
-        let (bytes, node) = read_node(self.view, &key)?;
+        let (bytes, node) = read_node(self.nodes, &key)?;
         if root.is_some_and(|root| keccak256(&bytes) != root) {
             return Err(StateError::Corrupt { what: "trie root", key: key.to_string() });
         }
@@ -275,9 +275,7 @@ impl Updater<'_> {
         if leaf != branch.stack[place(branch, n)] {
             return None;
         }
-        let key = self.key(path);
-        self.out.unread.insert(key, Bytes::copy_from_slice(&self.buffer));
-        self.out.nodes.insert(key, None);
+        self.out.nodes.insert(self.key(path), None);
         Some(match &change.value {
             None => Sub::Empty,
             Some(value) => Sub::Leaf(rest, Cow::Borrowed(value)),
@@ -334,7 +332,7 @@ impl Updater<'_> {
     /// The untouched last child of a branch that dissolves: a leaf or an extension leaves its path.
     fn adopt<'c>(&mut self, path: Nibbles, branch: &BranchNode, n: u8) -> Result<Sub<'c>, StateError> {
         let key = self.key(path);
-        match read_node(self.view, &key)?.1 {
+        match read_node(self.nodes, &key)?.1 {
             TrieNode::EmptyRoot => Err(StateError::Corrupt { what: "trie node", key: key.to_string() }),
             TrieNode::Leaf(leaf) => {
                 self.out.nodes.insert(key, None);

@@ -8,8 +8,8 @@ use triad_chain::StateAt;
 use triad_evm::{Account, StateView};
 
 use super::{Context, at, call, debug, method, quantity, raw, simulate};
-use crate::bounds::Gate;
-use crate::errors::{Answer, chain, invalid, past, refused};
+use crate::bounds::{CALL_TIME, Gate};
+use crate::errors::{self, Answer, chain, invalid, past, refused};
 use crate::params;
 
 /// The slots that one proof may be asked for.
@@ -33,7 +33,9 @@ pub fn register(m: &mut RpcModule<Context>, gate: &Gate) -> Result<(), RegisterM
         let value = state_at(c, p.get(2))?.storage(&address, &slot).map_err(|e| chain(e.into()))?;
         Ok(json!(B256::from(value)))
     })?;
-    method(m, "eth_getProof", |c, p| {
+    let proofs = gate.clone();
+    method(m, "eth_getProof", move |c, p| {
+        let _turn = proofs.enter(CALL_TIME)?;
         let slots: Vec<U256> = at(p, 1, "storage keys")?;
         if slots.len() > MAX_PROOF_SLOTS {
             let why = format!("{} storage keys: at most {MAX_PROOF_SLOTS} are proved at once", slots.len());
@@ -41,7 +43,7 @@ pub fn register(m: &mut RpcModule<Context>, gate: &Gate) -> Result<(), RegisterM
         }
         let slots: Vec<B256> = slots.into_iter().map(B256::from).collect();
         let proof = state_at(c, p.get(2))?.proof(at(p, 0, "address")?, &slots);
-        Ok(json!(proof.map_err(|e| chain(e.into()))?))
+        Ok(json!(proof.map_err(errors::state)?))
     })?;
     call::register(m, gate)?;
     simulate::register(m, gate)?;

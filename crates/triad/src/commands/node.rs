@@ -55,7 +55,7 @@ pub struct Args {
     /// Blocks before the newest whose contract state is kept, for calls, proofs and traces at them [default: 128].
     #[arg(long, env = "TRIAD_HISTORY", value_name = "BLOCKS", value_parser = clap::value_parser!(u64).range(1..))]
     history: Option<u64>,
-    /// Keep the contract state of all blocks from now on.
+    /// Keep the contract state of all blocks from now on. Proofs reach back only as far as little enough has changed since.
     #[arg(long, env = "TRIAD_ARCHIVE", conflicts_with = "history")]
     archive: bool,
     /// Begin with the newest snapshot that the validators vouch for instead of with genesis, where there is no chain yet. From
