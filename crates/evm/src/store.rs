@@ -13,65 +13,26 @@
 //! committed [`EvmStore::committed`] brings the caches up to date. Between the two, readers must lay the changes over
 //! the store ([`crate::Overlay`]): then every answer is the same before, during and after.
 
+mod caches;
+mod nodes;
+
+pub use self::caches::CacheSizes;
+use self::caches::{ByteCache, CountCache, byte_cache, cached, count_cache};
+pub(crate) use self::nodes::NodeStore;
+
 use crate::executor::SystemCall;
 use crate::history::History;
 use crate::rebuild::Flat;
 use crate::state::{Account, NodeKey, StateChanges, StateError, StateView};
 use alloy_consensus::constants::KECCAK_EMPTY;
-use alloy_primitives::map::DefaultHashBuilder;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rlp::{Decodable, Encodable, Header};
 use alloy_trie::EMPTY_ROOT_HASH;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, Readable, Snapshot};
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{UnitWeighter, Weighter};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, Snapshot};
 use std::fmt;
 
 /// How many block hashes are kept: as many as the BLOCKHASH instruction reaches.
 const BLOCK_HASHES: u64 = 256;
-
-/// How much of the state stays in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheSizes {
-    /// Number of accounts, about 200 bytes each.
-    pub accounts: usize,
-    /// Number of storage slots, about 130 bytes each.
-    pub slots: usize,
-    /// Bytes of trie nodes.
-    pub node_bytes: u64,
-    /// Bytes of contract code.
-    pub code_bytes: u64,
-}
-
-impl Default for CacheSizes {
-    fn default() -> Self {
-        CacheSizes { accounts: 400_000, slots: 800_000, node_bytes: 192 << 20, code_bytes: 16 << 20 }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct BytesWeighter;
-
-/// What a cache entry weighs besides its value.
-const ENTRY_OVERHEAD: u64 = 128;
-
-impl<K> Weighter<K, Option<Bytes>> for BytesWeighter {
-    fn weight(&self, _: &K, value: &Option<Bytes>) -> u64 {
-        ENTRY_OVERHEAD + value.as_ref().map_or(0, |bytes| bytes.len() as u64)
-    }
-}
-
-type CountCache<K, V> = Cache<K, V, UnitWeighter, DefaultHashBuilder>;
-type ByteCache<K> = Cache<K, Option<Bytes>, BytesWeighter, DefaultHashBuilder>;
-
-fn count_cache<K: Eq + std::hash::Hash, V: Clone>(items: usize) -> CountCache<K, V> {
-    Cache::with(items, items as u64, UnitWeighter, DefaultHashBuilder::default(), DefaultLifecycle::default())
-}
-
-fn byte_cache<K: Eq + std::hash::Hash>(bytes: u64, typical: u64) -> ByteCache<K> {
-    let items = (bytes / (typical + ENTRY_OVERHEAD)).max(16) as usize;
-    Cache::with(items, bytes, BytesWeighter, DefaultHashBuilder::default(), DefaultLifecycle::default())
-}
 
 /// The EVM state of the last final block.
 pub struct EvmStore {
@@ -79,13 +40,12 @@ pub struct EvmStore {
     accounts: Keyspace,
     storage: Keyspace,
     code: Keyspace,
-    nodes: Keyspace,
+    pub(crate) nodes: NodeStore,
     hashes: Keyspace,
     pub(crate) history: History,
     account_cache: CountCache<Address, Option<Account>>,
     slot_cache: CountCache<(Address, U256), U256>,
     code_cache: ByteCache<B256>,
-    node_cache: ByteCache<NodeKey>,
 }
 
 impl fmt::Debug for EvmStore {
@@ -120,13 +80,12 @@ impl EvmStore {
             accounts: keyspace("evm_accounts")?,
             storage: keyspace("evm_storage")?,
             code: keyspace("evm_code")?,
-            nodes: keyspace("evm_nodes")?,
+            nodes: NodeStore::new(keyspace("evm_nodes")?, sizes.node_bytes),
             hashes: keyspace("evm_hashes")?,
             history: History::new(keyspace("evm_past")?),
             account_cache: count_cache(sizes.accounts),
             slot_cache: count_cache(sizes.slots),
             code_cache: byte_cache(sizes.code_bytes, 8_192),
-            node_cache: byte_cache(sizes.node_bytes, 200),
         })
     }
 
@@ -163,7 +122,7 @@ impl EvmStore {
         for (hash, code) in code {
             batch.insert(&self.code, hash.as_slice(), code.0.clone());
         }
-        self.put_nodes(batch, changes);
+        self.nodes.apply(batch, &changes.nodes);
         for (number, hash) in &changes.block_hashes {
             batch.insert(&self.hashes, number.to_be_bytes(), hash.as_slice());
             if let Some(old) = number.checked_sub(BLOCK_HASHES) {
@@ -174,14 +133,7 @@ impl EvmStore {
     }
 
     pub(crate) fn put_nodes(&self, batch: &mut OwnedWriteBatch, changes: &StateChanges) {
-        let mut nodes: Vec<_> = changes.nodes.iter().map(|(key, node)| (key.to_bytes(), node)).collect();
-        nodes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        for (key, node) in nodes {
-            match node {
-                Some(node) => batch.insert(&self.nodes, key, node.0.clone()),
-                None => batch.remove(&self.nodes, key),
-            }
-        }
+        self.nodes.apply(batch, &changes.nodes);
     }
 
     /// The keyspaces of the flat state.
@@ -201,23 +153,15 @@ impl EvmStore {
             self.slot_cache.insert(*key, *value);
         }
         for (hash, code) in &changes.code {
-            self.code_cache.insert(*hash, Some(code.clone()));
+            self.code_cache.insert(*hash, code.clone());
         }
-        for (key, node) in &changes.nodes {
-            self.node_cache.insert(*key, node.clone());
-        }
+        self.nodes.committed(&changes.nodes);
     }
 }
 
 impl EvmStore {
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.database.snapshot()
-    }
-
-    /// A trie node as a snapshot has it.
-    pub(crate) fn node_in(&self, snapshot: &Snapshot, key: &NodeKey) -> Result<Option<Bytes>, StateError> {
-        let stored = snapshot.get(&self.nodes, key.to_bytes()).map_err(store_error("reading a trie node"))?;
-        Ok(stored.map(|bytes| Bytes(bytes.into())))
     }
 }
 
@@ -242,17 +186,19 @@ impl StateView for EvmStore {
     }
 
     fn code(&self, hash: &B256) -> Result<Option<Bytes>, StateError> {
-        self.code_cache.get_or_insert_with(hash, || {
-            let stored = self.code.get(hash).map_err(store_error("reading code"))?;
-            Ok(stored.map(|bytes| Bytes(bytes.into())))
-        })
+        cached(
+            &self.code_cache,
+            hash,
+            |_| true,
+            || {
+                let stored = self.code.get(hash).map_err(store_error("reading code"))?;
+                Ok(stored.map(|bytes| Bytes(bytes.into())))
+            },
+        )
     }
 
     fn node(&self, key: &NodeKey) -> Result<Option<Bytes>, StateError> {
-        self.node_cache.get_or_insert_with(key, || {
-            let stored = self.nodes.get(key.to_bytes()).map_err(store_error("reading a trie node"))?;
-            Ok(stored.map(|bytes| Bytes(bytes.into())))
-        })
+        self.nodes.get(key)
     }
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {

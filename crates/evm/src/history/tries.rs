@@ -41,7 +41,7 @@ impl Tries {
     pub(super) fn node(&self, store: &EvmStore, key: &NodeKey) -> Result<Option<Bytes>, StateError> {
         match self.changed.nodes.get(key) {
             Some(node) => Ok(node.clone()),
-            None => store.node_in(&self.snapshot, key),
+            None => store.nodes.get_in(&self.snapshot, key),
         }
     }
 
@@ -83,7 +83,7 @@ impl Tries {
         owner: Option<B256>,
         changes: &mut [TrieChange],
     ) -> Result<B256, StateError> {
-        let read = |key: &NodeKey| store.node_in(&self.snapshot, key);
+        let read = |key: &NodeKey| store.nodes.get_in(&self.snapshot, key);
         let root = read(&NodeKey { owner, path: Nibbles::new() })?.map_or(EMPTY_ROOT_HASH, keccak256);
         trie::update(&read, owner, root, changes, &mut self.changed)
     }

@@ -17,11 +17,20 @@ pub(crate) use update::{TrieChange, update};
 
 use crate::state::{NodeKey, StateError};
 use alloy_primitives::Bytes;
-use alloy_rlp::Decodable;
+use alloy_rlp::{Decodable, Header};
 use alloy_trie::nodes::TrieNode;
 
 /// Where the nodes of the tries are read: the RLP under a key.
 pub(crate) type Nodes<'a> = dyn Fn(&NodeKey) -> Result<Option<Bytes>, StateError> + Sync + 'a;
+
+/// Whether a node's RLP is that of a leaf: a pair whose first item is a path with the leaf's flag.
+pub(crate) fn is_leaf(mut node: &[u8]) -> bool {
+    let Ok(mut items) = Header::decode_bytes(&mut node, true) else { return false };
+    // The first item of a branch may be a list.
+    let Ok(path) = Header::decode_bytes(&mut items, false) else { return false };
+    let flagged = path.first().is_some_and(|first| first & 0x20 != 0);
+    flagged && Header::decode(&mut items).is_ok_and(|second| second.payload_length == items.len())
+}
 
 /// Reads a node that must exist.
 fn read_node(nodes: &Nodes<'_>, key: &NodeKey) -> Result<(Bytes, TrieNode), StateError> {

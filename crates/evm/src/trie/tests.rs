@@ -67,7 +67,8 @@ fn reachable(state: &MemState, owner: Option<B256>) -> BTreeSet<NodeKey> {
         if path.is_empty() && !state.nodes.contains_key(&key) {
             continue;
         }
-        let (_, node) = read_node(&|key| state.node(key), &key).unwrap();
+        let (bytes, node) = read_node(&|key| state.node(key), &key).unwrap();
+        assert_eq!(is_leaf(&bytes), matches!(node, TrieNode::Leaf(_)), "{bytes}");
         found.insert(key);
         match node {
             TrieNode::Extension(extension) => open.push(path.join(&extension.key)),
