@@ -20,7 +20,7 @@
 //! One value a block, since a row for each replaced value would be two thirds of what a block writes: it is written and
 //! pruned with every other. A block that changes nothing and calls no system contract writes nothing. A block's commit
 //! also removes what the oldest kept block no longer needs; whoever reads a past state pins it, and pruning waits for
-//! the pin.
+//! the pin. Blocks whose trie nodes are not written yet stay, too, whatever the window.
 
 mod diff;
 mod index;
@@ -171,6 +171,11 @@ impl History {
         Ok(())
     }
 
+    /// Whether what a block replaces is recorded.
+    pub(crate) fn records(&self, height: u64) -> bool {
+        height > 0 && self.window.load(Ordering::SeqCst) > 0
+    }
+
     /// Adds the old value of everything that a block changes, and removes what is no longer needed. `store` is still
     /// as the block's parent left it.
     pub(crate) fn record(
@@ -181,10 +186,10 @@ impl History {
         changes: &StateChanges,
         system_calls: &[SystemCall],
     ) -> Result<(), StateError> {
-        let window = self.window.load(Ordering::SeqCst);
-        if window == 0 || height == 0 {
+        if !self.records(height) {
             return Ok(());
         }
+        let window = self.window.load(Ordering::SeqCst);
         let mut replaced = Vec::with_capacity(changes.accounts.len() + changes.storage.len());
         for (address, account) in &changes.accounts {
             let old = store.account(address)?;
@@ -215,7 +220,9 @@ impl History {
             }
             batch.insert(&self.space, at(&DIFF, height), diff::encode(&replaced, indexed));
         }
-        self.prune(batch, height, window)?;
+        // What block h replaced is needed by states before h, and to make the nodes that wait again.
+        let oldest = self.pins.let_go(height.saturating_sub(window));
+        self.prune(batch, oldest.min(store.nodes.written()))?;
         self.begun.store(height, Ordering::SeqCst);
         // A commit does not wait for whoever makes some.
         if let Some(mut newest) = self.tries.try_lock() {
@@ -224,11 +231,10 @@ impl History {
         Ok(())
     }
 
-    fn prune(&self, batch: &mut OwnedWriteBatch, height: u64, window: u64) -> Result<(), StateError> {
-        let oldest = self.pins.let_go(height.saturating_sub(window));
-        // What block h replaced is needed by states before h only.
+    /// Removes what blocks up to `unneeded` replaced.
+    fn prune(&self, batch: &mut OwnedWriteBatch, unneeded: u64) -> Result<(), StateError> {
         let first = self.pruned.load(Ordering::SeqCst) + 1;
-        let last = oldest.min(first.saturating_add(PRUNED_AT_ONCE - 1));
+        let last = unneeded.min(first.saturating_add(PRUNED_AT_ONCE - 1));
         for gone in first..=last {
             let Some(bytes) = self.diff(gone)? else { continue };
             let diff = Diff::decode(&bytes, gone)?;
@@ -305,6 +311,7 @@ impl EvmStore {
     /// and tells the state of those that earlier runs have kept. `head` is the last committed height. Without this call
     /// no history is recorded.
     pub fn keep_history(&self, database: &Database, window: u64, head: u64) -> Result<(), StateError> {
+        tries::bring_up(self, head)?;
         self.history.open(database, window.max(1), head)
     }
 

@@ -5,7 +5,8 @@
 //! | `evm_accounts` | address (20) | RLP([nonce, balance, storage root or empty, code hash or empty]) |
 //! | `evm_storage` | address (20) ‖ slot (32) | the value without leading zero bytes |
 //! | `evm_code` | keccak256 of the code (32) | the code |
-//! | `evm_nodes` | [`NodeKey::to_bytes`] | the node's RLP |
+//! | `evm_nodes` | [`NodeKey::to_bytes`] | the node's RLP; not of every block's ([`nodes`]) |
+//! | `evm_nodes` | 0x02 | the height whose tries these are (8, big endian) |
 //! | `evm_hashes` | block number (8, big endian) | block hash (32), of the last 256 blocks |
 //! | `evm_past` | see `history.rs` | what past blocks replaced |
 //!
@@ -18,7 +19,9 @@ mod nodes;
 
 pub use self::caches::CacheSizes;
 use self::caches::{ByteCache, CountCache, byte_cache, cached, count_cache};
-pub(crate) use self::nodes::NodeStore;
+#[cfg(test)]
+pub(crate) use self::nodes::WRITE_EVERY;
+pub(crate) use self::nodes::{Frozen, NodeStore};
 
 use crate::executor::SystemCall;
 use crate::history::History;
@@ -28,7 +31,7 @@ use alloy_consensus::constants::KECCAK_EMPTY;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rlp::{Decodable, Encodable, Header};
 use alloy_trie::EMPTY_ROOT_HASH;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, Snapshot};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
 use std::fmt;
 
 /// How many block hashes are kept: as many as the BLOCKHASH instruction reaches.
@@ -80,7 +83,7 @@ impl EvmStore {
             accounts: keyspace("evm_accounts")?,
             storage: keyspace("evm_storage")?,
             code: keyspace("evm_code")?,
-            nodes: NodeStore::new(keyspace("evm_nodes")?, sizes.node_bytes),
+            nodes: NodeStore::new(keyspace("evm_nodes")?, &sizes),
             hashes: keyspace("evm_hashes")?,
             history: History::new(keyspace("evm_past")?),
             account_cache: count_cache(sizes.accounts),
@@ -122,7 +125,7 @@ impl EvmStore {
         for (hash, code) in code {
             batch.insert(&self.code, hash.as_slice(), code.0.clone());
         }
-        self.nodes.apply(batch, &changes.nodes);
+        self.nodes.apply(batch, height, &changes.nodes, !self.history.records(height));
         for (number, hash) in &changes.block_hashes {
             batch.insert(&self.hashes, number.to_be_bytes(), hash.as_slice());
             if let Some(old) = number.checked_sub(BLOCK_HASHES) {
@@ -160,8 +163,9 @@ impl EvmStore {
 }
 
 impl EvmStore {
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        self.database.snapshot()
+    /// The tries after the last block.
+    pub(crate) fn freeze(&self) -> Result<Frozen, StateError> {
+        self.nodes.freeze(&self.database)
     }
 }
 

@@ -2,7 +2,9 @@ mod tries;
 
 use super::*;
 use crate::testing::*;
-use crate::{EvmBlock, Executor, GenesisAccount, SystemCall, genesis, proof, verify_account_proof};
+use crate::{
+    CacheSizes, EvmBlock, Executor, GenesisAccount, SystemCall, genesis, proof, verify_account_proof,
+};
 use alloy_primitives::address;
 use fjall::{Database, PersistMode};
 use proptest::prelude::*;
@@ -19,7 +21,12 @@ struct Twin {
     chain: TestChain,
     copies: Vec<MemState>,
     nonces: Vec<u64>,
+    sizes: CacheSizes,
 }
+
+/// Trie nodes are written by every block.
+const AT_ONCE: CacheSizes =
+    CacheSizes { accounts: 100, slots: 100, node_bytes: 1 << 20, waiting_node_bytes: 0, code_bytes: 1 << 20 };
 
 fn accounts() -> Vec<(Address, GenesisAccount)> {
     let mut token = GenesisAccount::contract(token_code());
@@ -34,6 +41,10 @@ fn accounts() -> Vec<(Address, GenesisAccount)> {
 
 impl Twin {
     fn new(window: u64) -> Twin {
+        Twin::with(window, CacheSizes::default())
+    }
+
+    fn with(window: u64, sizes: CacheSizes) -> Twin {
         let alloc = accounts();
         let mut twin = Twin {
             directory: tempfile::tempdir().unwrap(),
@@ -42,6 +53,7 @@ impl Twin {
             chain: TestChain::new(&alloc),
             copies: Vec::new(),
             nonces: vec![0; HOLDERS as usize],
+            sizes,
         };
         twin.open();
         twin.commit(0, &genesis(&alloc).unwrap().0, &[]);
@@ -54,7 +66,7 @@ impl Twin {
         self.store = None;
         self.database = None;
         let database = Database::builder(self.directory.path()).open().unwrap();
-        self.store = Some(EvmStore::open(&database).unwrap());
+        self.store = Some(EvmStore::open_with(&database, self.sizes).unwrap());
         self.database = Some(database);
     }
 
@@ -223,7 +235,7 @@ fn an_archive_tells_every_state_and_proves_it() {
 
 #[test]
 fn a_block_that_changes_nothing_writes_nothing_and_old_diffs_go() {
-    let mut twin = Twin::new(4);
+    let mut twin = Twin::with(4, AT_ONCE);
     // The window itself.
     assert_eq!(entries(twin.store()), 1);
     for _ in 0..10 {
@@ -348,7 +360,7 @@ fn a_state_stays_as_it_is_while_blocks_are_committed() {
 
 #[test]
 fn system_calls_are_kept_as_long_as_the_state_before_them() {
-    let mut twin = Twin::new(2);
+    let mut twin = Twin::with(2, AT_ONCE);
     let calls = vec![
         SystemCall { before: 0, to: TOKEN, input: Bytes::from_static(&[1, 2]) },
         SystemCall { before: 3, to: Address::ZERO, input: Bytes::new() },

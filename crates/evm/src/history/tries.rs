@@ -7,29 +7,29 @@
 use super::diff::Diff;
 use super::{ACCOUNT, DIFF, Kept, SLOT, at, height_of};
 use crate::state::{NodeKey, StateChanges, StateError, StateView};
-use crate::store::{EvmStore, corrupt, store_error};
+use crate::store::{EvmStore, Frozen, corrupt, store_error};
 use crate::trie::{self, TrieChange};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
-use fjall::{Readable, Snapshot};
+use fjall::Readable;
 use std::collections::BTreeSet;
 
 /// How many accounts and slots are changed back at most: some 300 bytes and 20 µs each.
 pub(crate) const MAX_CHANGED_BACK: usize = 65_536;
 
-/// The tries after a block: those of a snapshot, and the nodes that differ.
+/// The tries after a block: stored ones, and the nodes that differ.
 pub(crate) struct Tries {
     height: u64,
-    snapshot: Snapshot,
+    base: Frozen,
     changed: StateChanges,
 }
 
 impl Tries {
     /// Those of the state that is held.
     pub(super) fn new(store: &EvmStore, kept: &Kept) -> Result<Tries, StateError> {
-        let (height, snapshot) = (kept.height, store.snapshot());
-        let names = changed_since(store, &snapshot, height)?;
-        let mut tries = Tries { height, snapshot, changed: StateChanges::default() };
+        let mut tries =
+            Tries { height: kept.height, base: store.freeze()?, changed: StateChanges::default() };
+        let names = tries.names(store, kept.height, tries.base.height, MAX_CHANGED_BACK)?;
         tries.set(store, &store.past(kept), &names)?;
         Ok(tries)
     }
@@ -41,8 +41,34 @@ impl Tries {
     pub(super) fn node(&self, store: &EvmStore, key: &NodeKey) -> Result<Option<Bytes>, StateError> {
         match self.changed.nodes.get(key) {
             Some(node) => Ok(node.clone()),
-            None => store.nodes.get_in(&self.snapshot, key),
+            None => store.nodes.get_frozen(&self.base, key),
         }
+    }
+
+    /// The names of what the blocks above one height, up to another, replaced.
+    fn names(
+        &self,
+        store: &EvmStore,
+        above: u64,
+        up_to: u64,
+        most: usize,
+    ) -> Result<BTreeSet<Vec<u8>>, StateError> {
+        let mut names = BTreeSet::new();
+        let blocks = at(&DIFF, above.saturating_add(1))..at(&DIFF, up_to.saturating_add(1));
+        for guard in self.base.snapshot.range(&store.history.space, blocks).rev() {
+            let (key, bytes) = guard.into_inner().map_err(store_error("reading the history"))?;
+            let block = height_of(&key)?;
+            for name in Diff::decode(&bytes, block)?.names() {
+                let name = name?;
+                if parse(name).is_some() {
+                    names.insert(name.to_vec());
+                }
+            }
+            if names.len() > most {
+                return Err(StateError::TooFarBack { height: above, oldest: block });
+            }
+        }
+        Ok(names)
     }
 
     /// Gives everything under these names, accounts before slots, the value that it has in `state`.
@@ -83,34 +109,22 @@ impl Tries {
         owner: Option<B256>,
         changes: &mut [TrieChange],
     ) -> Result<B256, StateError> {
-        let read = |key: &NodeKey| store.nodes.get_in(&self.snapshot, key);
+        let read = |key: &NodeKey| store.nodes.get_frozen(&self.base, key);
         let root = read(&NodeKey { owner, path: Nibbles::new() })?.map_or(EMPTY_ROOT_HASH, keccak256);
         trie::update(&read, owner, root, changes, &mut self.changed)
     }
 }
 
-/// The names of what blocks above `height` replaced.
-fn changed_since(
-    store: &EvmStore,
-    snapshot: &Snapshot,
-    height: u64,
-) -> Result<BTreeSet<Vec<u8>>, StateError> {
-    let above = at(&DIFF, height.saturating_add(1))..=at(&DIFF, u64::MAX);
-    let mut names = BTreeSet::new();
-    for guard in snapshot.range(&store.history.space, above).rev() {
-        let (key, bytes) = guard.into_inner().map_err(store_error("reading the history"))?;
-        let block = height_of(&key)?;
-        for name in Diff::decode(&bytes, block)?.names() {
-            let name = name?;
-            if parse(name).is_some() {
-                names.insert(name.to_vec());
-            }
-        }
-        if names.len() > MAX_CHANGED_BACK {
-            return Err(StateError::TooFarBack { height, oldest: block });
-        }
+/// Makes the nodes again that were not written when the process ended: the stored tries are brought to the head.
+pub(super) fn bring_up(store: &EvmStore, head: u64) -> Result<(), StateError> {
+    let from = store.nodes.open(head)?;
+    if from < head {
+        let mut tries = Tries { height: head, base: store.freeze()?, changed: StateChanges::default() };
+        let names = tries.names(store, from, head, usize::MAX)?;
+        tries.set(store, store, &names)?;
+        store.nodes.wait(head, &tries.changed.nodes);
     }
-    Ok(names)
+    Ok(())
 }
 
 /// An account's address, or a slot's.

@@ -15,13 +15,21 @@ pub struct CacheSizes {
     pub slots: usize,
     /// Bytes of trie nodes other than leaves.
     pub node_bytes: u64,
+    /// Bytes of trie nodes that wait to be written.
+    pub waiting_node_bytes: u64,
     /// Bytes of contract code.
     pub code_bytes: u64,
 }
 
 impl Default for CacheSizes {
     fn default() -> Self {
-        CacheSizes { accounts: 400_000, slots: 800_000, node_bytes: 192 << 20, code_bytes: 16 << 20 }
+        CacheSizes {
+            accounts: 400_000,
+            slots: 800_000,
+            node_bytes: 192 << 20,
+            waiting_node_bytes: 32 << 20,
+            code_bytes: 16 << 20,
+        }
     }
 }
 
@@ -29,7 +37,7 @@ impl Default for CacheSizes {
 pub(super) struct BytesWeighter;
 
 /// What a cache entry weighs besides its value.
-const ENTRY_OVERHEAD: u64 = 128;
+pub(super) const ENTRY_OVERHEAD: u64 = 128;
 
 impl<K> Weighter<K, Bytes> for BytesWeighter {
     fn weight(&self, _: &K, value: &Bytes) -> u64 {
