@@ -4,8 +4,8 @@
 //! when a branch loses all children but one, a leaf or an extension moves up and takes the branch's nibble with it.
 //! Branches never move, so they are written at once.
 //!
-//! Whoever reads a node to change it marks its key as gone; writing a node there again takes the mark back. So after
-//! the pass the marks are exactly the nodes that ceased to exist.
+//! Whoever takes a leaf or an extension from its path marks the key as gone, and a branch that dissolves is marked;
+//! writing a node there again takes the mark back. So after the pass the marks are exactly the nodes that ceased to exist.
 
 use super::{Nodes, read_node};
 use crate::state::{Account, NodeKey, StateChanges, StateError};
@@ -65,6 +65,8 @@ pub(crate) fn update(
         return Ok(root);
     }
     changes.sort_unstable_by_key(|change| change.key);
+    // Each change writes its leaf and, in a large trie, about one branch that no other change writes.
+    out.nodes.reserve(2 * changes.len());
     let mut updater = Updater { nodes, owner, out, buffer: Vec::with_capacity(600) };
     let path = Nibbles::new();
     let sub = if root == EMPTY_ROOT_HASH {
@@ -165,7 +167,9 @@ impl Updater<'_> {
         if root.is_some_and(|root| keccak256(&bytes) != root) {
             return Err(StateError::Corrupt { what: "trie root", key: key.to_string() });
         }
-        self.out.nodes.insert(key, None);
+        if !matches!(node, TrieNode::Branch(_)) {
+            self.gone(path);
+        }
         match node {
             TrieNode::EmptyRoot => Err(StateError::Corrupt { what: "trie node", key: key.to_string() }),
             TrieNode::Leaf(leaf) => Ok(self.change_leaf(path, path.join(&leaf.key), leaf.value, changes)),
@@ -275,9 +279,12 @@ impl Updater<'_> {
         if leaf != branch.stack[place(branch, n)] {
             return None;
         }
-        self.out.nodes.insert(self.key(path), None);
         Some(match &change.value {
-            None => Sub::Empty,
+            None => {
+                self.gone(path);
+                Sub::Empty
+            }
+            // Written again at this path, unless its branch dissolves.
             Some(value) => Sub::Leaf(rest, Cow::Borrowed(value)),
         })
     }
@@ -296,14 +303,21 @@ impl Updater<'_> {
                 _ => mask |= 1 << n,
             }
         }
+        if mask.count_ones() < 2 && !branch.state_mask.is_empty() {
+            self.gone(path);
+        }
         match mask.count_ones() {
             0 => return Ok(Sub::Empty),
             1 => {
                 let n = mask.trailing_zeros() as u8;
+                let at = child_path(&path, n);
                 let sub = match subs.iter().position(|(m, _)| *m == n) {
-                    Some(at) => subs.swap_remove(at).1,
-                    None => self.adopt(child_path(&path, n), &branch, n)?,
+                    Some(place) => subs.swap_remove(place).1,
+                    None => self.adopt(at, &branch, n)?,
                 };
+                if branch.state_mask.is_bit_set(n) && !matches!(sub, Sub::Branch(_)) {
+                    self.gone(at);
+                }
                 return Ok(sub.below(&nibble(n)));
             }
             _ => {}
@@ -334,14 +348,8 @@ impl Updater<'_> {
         let key = self.key(path);
         match read_node(self.nodes, &key)?.1 {
             TrieNode::EmptyRoot => Err(StateError::Corrupt { what: "trie node", key: key.to_string() }),
-            TrieNode::Leaf(leaf) => {
-                self.out.nodes.insert(key, None);
-                Ok(Sub::Leaf(leaf.key, Cow::Owned(leaf.value)))
-            }
-            TrieNode::Extension(extension) => {
-                self.out.nodes.insert(key, None);
-                Ok(Sub::Extension(extension.key, extension.child))
-            }
+            TrieNode::Leaf(leaf) => Ok(Sub::Leaf(leaf.key, Cow::Owned(leaf.value))),
+            TrieNode::Extension(extension) => Ok(Sub::Extension(extension.key, extension.child)),
             TrieNode::Branch(_) => Ok(Sub::Branch(branch.stack[place(branch, n)].clone())),
         }
     }
@@ -384,6 +392,10 @@ impl Updater<'_> {
         let node = branch.rlp(&mut self.buffer);
         self.put(path);
         node
+    }
+
+    fn gone(&mut self, path: Nibbles) {
+        self.out.nodes.insert(self.key(path), None);
     }
 
     fn put(&mut self, path: Nibbles) {
