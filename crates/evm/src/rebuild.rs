@@ -4,9 +4,9 @@ use std::mem;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_trie::EMPTY_ROOT_HASH;
-use fjall::{Database, Keyspace};
+use fjall::Keyspace;
 
-use crate::state::{EmptyState, StateChanges, StateError};
+use crate::state::{StateChanges, StateError};
 use crate::store::{EvmStore, corrupt, decode_account, decode_slot, store_error};
 use crate::trie::{self, TrieChange};
 
@@ -31,7 +31,7 @@ impl std::fmt::Debug for Flat<'_> {
 impl EvmStore {
     /// Builds the tries of all accounts and their storage, which must not exist yet, and returns the state root. An account
     /// whose storage has another root than it says is an error.
-    pub fn rebuild_tries(&self, database: &Database) -> Result<B256, StateError> {
+    pub fn rebuild_tries(&self) -> Result<B256, StateError> {
         let mut out = StateChanges::default();
         let mut accounts = Vec::new();
         let mut storage = Slots { rows: self.flat().storage.iter(), next: None };
@@ -42,26 +42,26 @@ impl EvmStore {
             let account = decode_account(&value).ok_or_else(|| corrupt("account", address))?;
             let owner = keccak256(address);
             let mut slots = storage.of(&address)?;
-            let root = trie::update(&EmptyState, Some(owner), EMPTY_ROOT_HASH, &mut slots, &mut out)?;
+            let root = trie::update(&|_| Ok(None), Some(owner), EMPTY_ROOT_HASH, &mut slots, &mut out)?;
             if root != account.storage_root {
                 return Err(corrupt("storage root", address));
             }
             accounts.push(TrieChange::account(owner, None, Some(&account)));
             if out.nodes.len() >= AT_ONCE {
-                self.write_nodes(database, mem::take(&mut out))?;
+                self.write_nodes(mem::take(&mut out))?;
             }
         }
         if let Some((address, ..)) = storage.next {
             return Err(corrupt("storage without an account", address));
         }
-        let root = trie::update(&EmptyState, None, EMPTY_ROOT_HASH, &mut accounts, &mut out)?;
-        self.write_nodes(database, out)?;
+        let root = trie::update(&|_| Ok(None), None, EMPTY_ROOT_HASH, &mut accounts, &mut out)?;
+        self.write_nodes(out)?;
         Ok(root)
     }
 
-    fn write_nodes(&self, database: &Database, changes: StateChanges) -> Result<(), StateError> {
-        let mut batch = database.batch();
-        self.put_nodes(&mut batch, &changes);
+    fn write_nodes(&self, changes: StateChanges) -> Result<(), StateError> {
+        let mut batch = self.database.batch();
+        self.nodes.put(&mut batch, changes.nodes.iter());
         batch.commit().map_err(store_error("writing trie nodes"))
     }
 }
@@ -93,7 +93,7 @@ impl Slots {
             if owner != *address {
                 break;
             }
-            slots.push(TrieChange::storage(&slot, &U256::ZERO, &value));
+            slots.push(TrieChange::storage(&slot, None, &value));
             self.advance()?;
         }
         Ok(slots)

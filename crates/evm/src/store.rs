@@ -39,7 +39,7 @@ const BLOCK_HASHES: u64 = 256;
 
 /// The EVM state of the last final block.
 pub struct EvmStore {
-    database: Database,
+    pub(crate) database: Database,
     accounts: Keyspace,
     storage: Keyspace,
     code: Keyspace,
@@ -133,10 +133,6 @@ impl EvmStore {
             }
         }
         Ok(())
-    }
-
-    pub(crate) fn put_nodes(&self, batch: &mut OwnedWriteBatch, changes: &StateChanges) {
-        self.nodes.apply(batch, &changes.nodes);
     }
 
     /// The keyspaces of the flat state.

@@ -121,7 +121,7 @@ fn finish(store: &Store, spec: &ChainSpec, head: &SnapshotHead) -> Result<(), Ch
     if eth.hash != checkpoint.eth_block_hash {
         return Err(wrong("its Ethereum block is another than its checkpoint's"));
     }
-    if store.evm.rebuild_tries(store.database())? != eth.header.state_root {
+    if store.evm.rebuild_tries()? != eth.header.state_root {
         return Err(wrong("its accounts have another state root than its block"));
     }
     let log = TileWriter::load(store, checkpoint.log_size).map_err(|e| wrong(format!("the log: {e}")))?;

@@ -154,10 +154,6 @@ impl Store {
         self.db.batch()
     }
 
-    pub fn database(&self) -> &Database {
-        &self.db
-    }
-
     /// Bytes on disk, journals included.
     pub fn disk_bytes(&self) -> Result<u64, ChainError> {
         Ok(self.db.disk_space()?)

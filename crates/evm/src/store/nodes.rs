@@ -143,8 +143,17 @@ impl NodeStore {
         if !waiting.writing {
             return;
         }
-        let mut nodes: Vec<_> =
-            newest(&waiting.nodes, changes).map(|(key, node)| (key.to_bytes(), node)).collect();
+        self.put(batch, newest(&waiting.nodes, changes));
+        batch.insert(&self.space, WRITTEN, height.to_be_bytes());
+    }
+
+    /// Adds nodes to a batch, whatever block they are of.
+    pub fn put<'a>(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        nodes: impl Iterator<Item = (&'a NodeKey, &'a Option<Bytes>)>,
+    ) {
+        let mut nodes: Vec<_> = nodes.map(|(key, node)| (key.to_bytes(), node)).collect();
         nodes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         for (key, node) in nodes {
             match node {
@@ -152,7 +161,6 @@ impl NodeStore {
                 None => batch.remove(&self.space, key),
             }
         }
-        batch.insert(&self.space, WRITTEN, height.to_be_bytes());
     }
 
     /// Lets the nodes wait, or caches those that were written, once the batch is committed.
