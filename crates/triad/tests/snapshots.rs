@@ -106,8 +106,18 @@ fn nodes_join_with_a_snapshot_and_one_drops_what_is_old() {
             (&503.into(), &"not-kept".into()),
             "{node}: {answer}"
         );
-        let elsewhere = answer["elsewhere"]["url"].as_str().unwrap_or_else(|| panic!("{node}: {answer}"));
-        check(&runtime, elsewhere, *acknowledged.iter().find(|(_, leaf)| **leaf == first).unwrap().0, first);
+        // It names the one that keeps most of those it heard of, and that one the next.
+        wait_for("a node that has it", READY, || {
+            let mut url = http.clone();
+            for _ in 0..net.nodes.len() {
+                let found = json(&runtime, format!("{url}/v1/statements/{first}"));
+                match found["elsewhere"]["url"].as_str() {
+                    Some(next) => url = next.to_owned(),
+                    None => return found["leaf"].as_u64() == Some(first),
+                }
+            }
+            false
+        });
     }
     // What is newer is to be had from all, and proves.
     let (n, last) = acknowledged.iter().max_by_key(|(_, leaf)| **leaf).map(|(n, leaf)| (*n, *leaf)).unwrap();

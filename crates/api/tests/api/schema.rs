@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use triad_chain::SnapshotOptions;
+
 use crate::common::*;
 
 fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
@@ -103,12 +105,20 @@ async fn answers_are_what_the_openapi_document_says() {
         })
     });
     assert_eq!(document["openapi"], "3.1.0");
+    let snapshots = tempfile::tempdir().unwrap();
+    let options = SnapshotOptions { dir: snapshots.path().to_owned(), every: 1, retention: None, key: None };
+    world.chain.ledger.keep_snapshots(options).unwrap();
     // 30 is too high: a verdict with a reason.
     let leaf = door.accept(reading(&world.device, 0, 30.0)).await;
     door.accept(reading(&world.device, 1, 21.0)).await;
     let id = world.device.public().id();
     let stream = triad_statement::stream_id(id, "temperature");
-    let height = world.chain.reader.height();
+    let height = loop {
+        match world.chain.reader.snapshots().last() {
+            Some(made) => break made.checkpoint.height,
+            None => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
+        }
+    };
     let paths = document["paths"].as_object().unwrap();
     let mut seen = 0;
     for (template, item) in paths {
@@ -122,6 +132,7 @@ async fn answers_are_what_the_openapi_document_says() {
         let path = template
             .replace("{leaf}", &leaf.to_string())
             .replace("{height}", &height.to_string())
+            .replace("{index}", "0")
             .replace("{name}", "temperature")
             .replace("{id}", &id);
         let Some(operation) = item.get("get") else {
