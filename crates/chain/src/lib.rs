@@ -26,6 +26,7 @@ mod outbox;
 mod past;
 mod prune;
 mod read;
+mod receipts;
 mod restore;
 mod serve;
 mod snapshot;
@@ -57,9 +58,8 @@ pub use ledger::{HISTORY, Judgement, Ledger, MAX_CLOCK_AHEAD_MS, clock_ms};
 pub use mempool::{Accepted, Answer, Waiter};
 pub use outbox::Work;
 pub use past::{PastError, StateAt, TraceFailure};
-pub use read::{
-    MAX_PAGE, Page, Reader, Reading, ReceiptError, StoredStatement, StoredVerdict, resolved_readings,
-};
+pub use read::{MAX_PAGE, Page, Reader, Reading, StoredStatement, StoredVerdict, resolved_readings};
+pub use receipts::ReceiptError;
 pub use serve::FinalBlock;
 pub use snapshot::{
     ImportProgress, MAX_CHUNK_BYTES, SNAPSHOT_EVERY, SnapshotInfo, SnapshotOptions, SnapshotWord, Taken,

@@ -11,7 +11,7 @@ use triad_statement::{Algorithm, Sequence, SigningKey, StatementBuilder};
 use super::*;
 use crate::mempool::Answer;
 use crate::testing::{TestChain, certificate, genesis, wallet};
-use crate::{ChainSpec, contracts};
+use crate::{ChainSpec, Verified, contracts};
 
 /// Far more than a commit takes, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -44,7 +44,8 @@ pub(crate) use rows::chunk_path;
 
 use crate::error::ChainError;
 use crate::ledger::Ledger;
-use crate::read::{Reader, hand_overs};
+use crate::read::Reader;
+use crate::receipts::hand_overs;
 use crate::state::records::Reign;
 use crate::store::Store;
 
@@ -185,11 +186,14 @@ impl Snapshots {
         let work = move || {
             let made = worker.make(capture, &reigns);
             worker.busy.store(false, Ordering::Release);
-            match made.and_then(|(head, store)| worker.hold(head).and_then(|()| worker.drop_old(&store))) {
-                Ok(()) | Err(ChainError::Stopped) => {}
+            match made.and_then(|(head, store)| worker.vouch(head).and_then(|()| worker.drop_old(&store))) {
+                Ok(()) => return,
+                Err(ChainError::Stopped) => {}
                 // The chain goes on without.
                 Err(error) => tracing::error!(height, %error, "a snapshot could not be made"),
             }
+            // The disk may be full; what is left of it otherwise goes at the next start.
+            let _ = fs::remove_dir_all(worker.part(height));
         };
         match std::thread::Builder::new().name("snapshot".into()).spawn(work) {
             Ok(thread) => *keeper.making.lock() = Some(thread),
@@ -206,10 +210,13 @@ impl Keeper {
         self.options.dir.join(height.to_string())
     }
 
+    fn part(&self, height: u64) -> PathBuf {
+        self.dir(height).with_extension("part")
+    }
+
     fn make(&self, capture: Capture, reigns: &[Reign]) -> Result<(SnapshotHead, Arc<Store>), ChainError> {
         let checkpoint = capture.checkpoint;
-        let (dir, part) =
-            (self.dir(checkpoint.height.0), self.dir(checkpoint.height.0).with_extension("part"));
+        let (dir, part) = (self.dir(checkpoint.height.0), self.part(checkpoint.height.0));
         for old in [&dir, &part] {
             if old.exists() {
                 fs::remove_dir_all(old).map_err(io(old))?;
@@ -239,20 +246,29 @@ impl Keeper {
         Ok((head, store))
     }
 
-    /// Takes a snapshot that lies in its directory in, and vouches for it.
-    fn hold(&self, head: SnapshotHead) -> Result<(), ChainError> {
+    /// Takes a snapshot in that was made here, and vouches for it.
+    fn vouch(&self, head: SnapshotHead) -> Result<(), ChainError> {
+        let (checkpoint, root) = (head.checkpoint, head.root());
+        self.hold(head)?;
+        let Some((public, key)) = &self.options.key else { return Ok(()) };
+        let message = snapshot_message(&checkpoint, &root);
+        let Ok(signature) = key.sign(&message).as_slice().try_into() else { return Ok(()) };
+        let signed = SnapshotSignature { key: *public, signature };
+        // Whoever is no validator of that epoch is not heard.
+        self.take(&SnapshotWord { height: checkpoint.height.0, root, signed }).map(|_| ())
+    }
+
+    /// Takes a snapshot in that lies in its directory, with those signatures of it that are good.
+    fn hold(&self, mut head: SnapshotHead) -> Result<(), ChainError> {
         let validators = head.validators(&self.anchor).map_err(|e| ChainError::Snapshot(e.to_string()))?;
-        let (height, root) = (head.checkpoint.height.0, head.root());
-        let own = self.options.key.as_ref().and_then(|(public, key)| {
-            validators.index_of(public)?;
-            let signature =
-                key.sign(&snapshot_message(&head.checkpoint, &root)).as_slice().try_into().ok()?;
-            Some(SnapshotSignature { key: *public, signature })
+        let root = head.root();
+        let message = snapshot_message(&head.checkpoint, &root);
+        head.signatures.retain(|SnapshotSignature { key, signature }| {
+            validators.index_of(key).is_some() && verify_ed25519(key, &message, signature)
         });
-        self.held.lock().insert(height, Held { head, root, validators });
-        if let Some(signed) = own {
-            self.take(&SnapshotWord { height, root, signed })?;
-        }
+        head.signatures.sort();
+        head.signatures.dedup_by_key(|signed| signed.key);
+        self.held.lock().insert(head.checkpoint.height.0, Held { head, root, validators });
         Ok(())
     }
 
