@@ -32,6 +32,21 @@ impl Api {
         read(response).await?.json().await.context("the node's answer is not JSON")
     }
 
+    /// An answer of at most so many bytes, from a node that need not be trusted.
+    pub async fn bytes_up_to(&self, most: usize, path: &str) -> anyhow::Result<Vec<u8>> {
+        let response =
+            self.http.get(format!("{}{path}", self.base)).send().await.with_context(|| self.unreachable())?;
+        let mut response = read(response).await?;
+        let mut bytes = Vec::new();
+        while let Some(part) = response.chunk().await? {
+            if bytes.len() + part.len() > most {
+                bail!("{}{path} is longer than {most} bytes", self.base);
+            }
+            bytes.extend_from_slice(&part);
+        }
+        Ok(bytes)
+    }
+
     pub async fn bytes(&self, path: &str) -> anyhow::Result<Vec<u8>> {
         let response =
             self.http.get(format!("{}{path}", self.base)).send().await.with_context(|| self.unreachable())?;

@@ -13,8 +13,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use triad_chain::{ChainSpec, Ledger, import, read_chunk, write_chunk, write_head};
-use triad_log::{SnapshotHead, leaf_hash};
+use triad_chain::{
+    ChainSpec, Ledger, MAX_BLOCK_BYTES, MAX_CHUNK_BYTES, import, read_chunk, write_chunk, write_head,
+};
+use triad_log::{MAX_SNAPSHOT_HEAD_BYTES, SnapshotHead, leaf_hash};
 
 use crate::client::Api;
 use crate::node::layout::Layout;
@@ -49,7 +51,7 @@ pub async fn run(layout: &Layout, spec: ChainSpec, from: &[String], quiet: bool)
     write_head(&dir, &head)?;
     let mut blocks = Vec::new();
     for checkpoint in &head.later {
-        blocks.push(source.bytes(&format!("/v1/blocks/{}", checkpoint.height)).await?);
+        blocks.push(source.bytes_up_to(MAX_BLOCK_BYTES, &format!("/v1/blocks/{}", checkpoint.height)).await?);
     }
     let layout = layout.clone();
     tokio::task::spawn_blocking(move || place(&layout, spec, &dir, &head, &blocks, quiet)).await??;
@@ -80,7 +82,8 @@ async fn newest(spec: &ChainSpec, sources: &[Api]) -> anyhow::Result<(SnapshotHe
     offered.sort_by_key(|(height, _)| std::cmp::Reverse(*height));
     for (height, source) in offered {
         let checked = async {
-            let bytes = source.bytes(&format!("/v1/snapshots/{height}")).await?;
+            let bytes =
+                source.bytes_up_to(MAX_SNAPSHOT_HEAD_BYTES, &format!("/v1/snapshots/{height}")).await?;
             let head = SnapshotHead::decode(&bytes)?;
             ensure!(head.checkpoint.height.0 == height, "it is of another block");
             head.verify(&spec.anchor)?;
@@ -108,7 +111,10 @@ async fn download(
     let path = format!("/v1/snapshots/{}/chunks/{index}", head.checkpoint.height);
     let mut why = Vec::new();
     for source in std::iter::once(first).chain(sources.iter().filter(|s| s.base != first.base)) {
-        let got = async { anyhow::Ok(write_chunk(dir, head, index, &source.bytes(&path).await?)?) };
+        let got = async {
+            let bytes = source.bytes_up_to(MAX_CHUNK_BYTES, &path).await?;
+            anyhow::Ok(write_chunk(dir, head, index, &bytes)?)
+        };
         match got.await {
             Ok(()) => return Ok(()),
             Err(error) => why.push(format!("{}: {error:#}", source.base)),
