@@ -56,9 +56,12 @@ impl Store {
             Err(_) => true,
         });
         remove_all(self, self.index(), old)?;
-        // Only this gives the room back.
-        self.blocks.major_compact()?;
-        Ok(self.index().major_compact()?)
+        // Only this gives the room back: what is in memory and in the journal goes to tables, and tables without what was removed.
+        for keyspace in [&self.blocks, self.index()] {
+            keyspace.rotate_memtable_and_wait()?;
+            keyspace.major_compact()?;
+        }
+        Ok(())
     }
 }
 
