@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::load::Load;
-use common::network::Network;
+use common::network::{Network, wait_for};
 use common::*;
 use serde_json::Value;
 use triad_log::Receipt;
@@ -130,8 +130,10 @@ fn a_network_survives_kills_and_forgets_nothing_it_acknowledged() {
 
     // Whoever was killed and kept its disk votes again.
     for node in &net.nodes[..4] {
-        let network = runtime.block_on(get(format!("{}/v1/network", node.http))).unwrap();
-        assert_eq!(network["voting"], "allowed", "{network}");
+        wait_for("a vote of whoever kept its disk", READY, || {
+            let network = runtime.block_on(get(format!("{}/v1/network", node.http)));
+            network.is_some_and(|network| network["voting"] == "allowed")
+        });
     }
     // A validator that lost its disk follows, and casts no vote: it cannot know what it voted.
     net.nodes[3].kill();
