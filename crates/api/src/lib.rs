@@ -39,3 +39,4 @@ pub use config::{ApiConfig, Backend, Elsewhere, EvidenceView, Limits, MetricsTex
 pub use evidence::{HeldEvidence, NamedEvidence};
 pub use server::{ApiServer, ServeError, serve};
 pub use sources::Peer;
+pub use time::rfc3339_ms;

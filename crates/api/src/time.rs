@@ -10,7 +10,7 @@ pub(crate) fn rfc3339(microseconds: i64) -> Option<String> {
 }
 
 /// Milliseconds since the epoch, likewise.
-pub(crate) fn rfc3339_ms(milliseconds: u64) -> Option<String> {
+pub fn rfc3339_ms(milliseconds: u64) -> Option<String> {
     rfc3339(i64::try_from(milliseconds).ok()?.checked_mul(1000)?)
 }
 

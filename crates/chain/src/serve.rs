@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use fjall::PersistMode;
 use parking_lot::Mutex;
 
 use crate::error::ChainError;
@@ -35,6 +36,21 @@ impl Ledger {
     /// The certified block on which consensus stands here, where this ledger began with a snapshot.
     pub fn floor(&self) -> Result<Option<u64>, ChainError> {
         self.0.store.floor()
+    }
+
+    /// From now on consensus stands on the newest block here, as a ledger's does that began with a snapshot: its journal is lost.
+    /// Returns that block's height; 0 needs nothing.
+    pub fn stand_on_newest(&self) -> Result<u64, ChainError> {
+        let (store, height) = (&self.0.store, self.height());
+        if height > 0 {
+            if store.checkpoint(height)?.is_none_or(|stored| stored.certificate.is_none()) {
+                return Err(ChainError::corrupt(format!("block {height} has no certificate of its own")));
+            }
+            let mut batch = store.batch().durability(Some(PersistMode::SyncAll));
+            batch.insert(&store.meta, "floor", height.to_be_bytes());
+            batch.commit()?;
+        }
+        Ok(height)
     }
 
     /// Digest of a final block.

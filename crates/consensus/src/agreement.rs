@@ -9,8 +9,9 @@
 use std::sync::Arc;
 
 use commonware_consensus::{
+    Epochable as _,
     marshal::standard::Inline,
-    simplex::{self, ForwardPolicy, SkipBudget, SkipPolicy, elector::RoundRobin},
+    simplex::{self, ForwardPolicy, SkipBudget, SkipPolicy, elector::RoundRobin, types::Finalization},
     types::{Epoch, Epocher as _, Height, ViewDelta},
 };
 use commonware_cryptography::{Sha256, ed25519::PublicKey, sha256};
@@ -91,6 +92,8 @@ pub(crate) struct Agreement<A, B> {
     pub(crate) marshal: Mailbox,
     pub(crate) rules: Rules,
     pub(crate) directory: Arc<Directory>,
+    /// The finality of the block on which this ledger began, if not genesis.
+    pub(crate) root: Option<Finalization<Scheme, sha256::Digest>>,
     pub(crate) evidence: Arc<EvidenceStore>,
     pub(crate) partition: String,
     pub(crate) cache: CacheRef,
@@ -198,6 +201,11 @@ where
         let resolver = ports.resolver.of(epoch).await;
 
         let alone = self.alone();
+        // Others bring whoever began later to where they are; alone there is nobody.
+        let floor = match &self.root {
+            Some(root) if alone && root.epoch().get() == epoch => simplex::Floor::Finalized(root.clone()),
+            _ => simplex::Floor::Genesis(parent),
+        };
         let timeouts = self.checked.timeouts;
         let proposer = Proposer {
             app: self.app.clone(),
@@ -256,7 +264,7 @@ where
                     partition,
                     mailbox_size: MAILBOX,
                     epoch: Epoch::new(epoch),
-                    floor: simplex::Floor::Genesis(parent),
+                    floor,
                     replay_buffer: REPLAY_BUFFER,
                     write_buffer: SMALL_WRITES,
                     page_cache: cache,

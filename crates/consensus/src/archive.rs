@@ -82,6 +82,11 @@ impl<E: Runtime> Archives<E> {
                 "block {height} became final in view {view}, the journal ends in view {journal}"
             ));
         }
+        // Nothing here contradicts itself, and nobody else can say what this key voted.
+        if setup.directory.copied() && setup.directory.voted().is_some() {
+            let (dir, key) = (setup.directory.path().to_owned(), setup.directory.key().to_owned());
+            return Err(ConsensusError::DirectoryCopied { dir, key });
+        }
         Ok(())
     }
 }

@@ -8,7 +8,9 @@
 //!   from the one that this key voted with.
 //!
 //! `validator` is written before the first vote can be cast. A directory that was restored as a whole from an older copy
-//! cannot be told from inside; the other validators are asked (`crate::recall`).
+//! holds nothing that contradicts itself; the other validators are asked (`crate::recall`). Alone there is nobody to ask, but a
+//! copy has files of its own: `validator` says when the file system made `.triad-journal`, where it tells, and a copy of that
+//! file was made at another time. An operator who accepts what a lost journal means has it [set aside](set_aside).
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -79,13 +81,16 @@ struct Validator {
     voted: Option<u64>,
     /// The view of a vote that this journal does not know: this key only follows from here.
     denied: Option<u64>,
+    /// When the file system made the journal's identifier, in nanoseconds since 1970. Older files do not say.
+    made: Option<u64>,
 }
 
 impl Validator {
     fn encode(&self) -> String {
         let denied = self.denied.map_or(String::new(), |view| format!("denied {view}\n"));
+        let made = self.made.map_or(String::new(), |made| format!("made {made}\n"));
         format!(
-            "{VERSION}\nkey {}\nnamespace {}\njournal {}\nvoted {}\n{denied}",
+            "{VERSION}\nkey {}\nnamespace {}\njournal {}\nvoted {}\n{denied}{made}",
             self.key,
             self.namespace,
             self.journal,
@@ -113,11 +118,16 @@ impl Validator {
                 later => Some(later.strip_prefix("in epoch ")?.parse().ok()?),
             },
             denied: None,
+            made: None,
         };
-        if let Some(last) = lines.next() {
-            found.denied = Some(last.strip_prefix("denied ")?.parse().ok()?);
+        for line in lines {
+            match line.split_once(' ')? {
+                ("denied", view) if found.denied.is_none() => found.denied = Some(view.parse().ok()?),
+                ("made", made) if found.made.is_none() => found.made = Some(made.parse().ok()?),
+                _ => return None,
+            }
         }
-        lines.next().is_none().then_some(found)
+        Some(found)
     }
 }
 
@@ -126,6 +136,7 @@ impl Validator {
 pub(crate) struct Directory {
     lock: DirectoryLock,
     key: String,
+    copied: bool,
     validator: Mutex<Validator>,
 }
 
@@ -160,8 +171,9 @@ impl Directory {
             what: what.to_owned(),
             key: key.clone(),
         };
+        let mut copied = false;
         let validator = match found {
-            Some(validator) => {
+            Some(mut validator) => {
                 if validator.key != key {
                     return Err(ConsensusError::WrongKey { dir, found: validator.key, configured: key });
                 }
@@ -182,6 +194,15 @@ impl Directory {
                 {
                     return Err(missing("its write-ahead log is gone"));
                 }
+                let made = made(&storage.join(JOURNAL_ID));
+                match validator.made {
+                    Some(before) => copied = made.is_some_and(|made| made != before),
+                    None if made.is_some() => {
+                        validator.made = made;
+                        write_durably(&path, validator.encode())?;
+                    }
+                    None => {}
+                }
                 validator
             }
             None => {
@@ -199,21 +220,28 @@ impl Directory {
                         path.display()
                     )));
                 }
-                let validator = Validator {
+                let mut validator = Validator {
                     key,
                     namespace,
                     journal: hex::encode(rand::random::<[u8; 16]>()),
                     voted: None,
                     denied: None,
+                    made: None,
                 };
                 fs::create_dir_all(&storage).map_err(|e| ConsensusError::io("cannot create", &storage, e))?;
                 write_durably(&storage.join(JOURNAL_ID), format!("{}\n", validator.journal))?;
+                validator.made = made(&storage.join(JOURNAL_ID));
                 sync_dir(&dir)?;
                 write_durably(&path, validator.encode())?;
                 validator
             }
         };
-        Ok(Self { lock, key: validator.key.clone(), validator: Mutex::new(validator) })
+        Ok(Self { lock, key: validator.key.clone(), copied, validator: Mutex::new(validator) })
+    }
+
+    /// Whether the files here are a copy of those that this key voted with.
+    pub(crate) fn copied(&self) -> bool {
+        self.copied
     }
 
     /// Where commonware keeps its files.
@@ -260,6 +288,33 @@ impl Directory {
     pub(crate) fn highest_view(&self, journal: &str) -> Result<Option<u64>, ConsensusError> {
         highest(&self.storage().join(journal))
     }
+}
+
+/// Moves the journal of a locked directory, and what goes with it, out of the way, and returns where it is now: the key will
+/// vote from here without it. That is for a chain's only validator, whose operator accepts that it may contradict votes that were
+/// lost. `None`: there is nothing.
+pub fn set_aside(lock: &DirectoryLock) -> Result<Option<PathBuf>, ConsensusError> {
+    let parts = [STORAGE, VALIDATOR, crate::recall::SEEN];
+    let found: Vec<&str> = parts.into_iter().filter(|part| lock.dir.join(part).exists()).collect();
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let aside = (1_u64..).map(|n| lock.dir.join(format!("journal-lost-{n}"))).find(|path| !path.exists());
+    let aside = aside.expect("some number is free");
+    fs::create_dir(&aside).map_err(|e| ConsensusError::io("cannot create", &aside, e))?;
+    for part in found {
+        let from = lock.dir.join(part);
+        fs::rename(&from, aside.join(part)).map_err(|e| ConsensusError::io("cannot move", &from, e))?;
+    }
+    sync_dir(&aside)?;
+    sync_dir(&lock.dir)?;
+    Ok(Some(aside))
+}
+
+/// When the file system made a file; not all tell.
+fn made(path: &Path) -> Option<u64> {
+    let made = fs::metadata(path).and_then(|found| found.created()).ok()?;
+    u64::try_from(made.duration_since(std::time::UNIX_EPOCH).ok()?.as_nanos()).ok()
 }
 
 /// The highest section of a journal folder: file names are the big-endian section number in hex.

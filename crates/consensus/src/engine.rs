@@ -195,9 +195,10 @@ impl<A: Application> Setup<A> {
         let mut tasks = Vec::new();
 
         let floor = self.app.floor().await;
-        let start = match &floor {
+        let root = floor.as_ref().map(certificate_of).transpose()?;
+        let start = match &root {
             None => marshal::Start::Genesis(Digested::precomputed(genesis, genesis_digest)),
-            Some(floor) => marshal::Start::Floor(certificate_of(floor)?),
+            Some(root) => marshal::Start::Floor(root.clone()),
         };
         let floor_height = floor.map(|floor| floor.block.height);
         let Archives { certificates, blocks } = Archives::open(context, &self, floor_height, &cache).await?;
@@ -303,6 +304,7 @@ impl<A: Application> Setup<A> {
             blocker,
             marshal: mailbox,
             directory: self.directory,
+            root,
             evidence: self.evidence,
             partition: self.partition,
             cache,

@@ -48,7 +48,7 @@ pub enum ConsensusError {
     },
     /// The consensus journal is missing although this key has voted from here.
     #[error(
-        "the consensus journal in {} is missing or not the one this data directory was made with ({what}); validator {key} has voted from here and must not vote again without its journal, since it could contradict itself. Put the journal back. If it is lost: on a chain with one validator a later release will start with `triad node --accept-journal-loss`; on a chain with several, retire this key and join with a new one",
+        "the consensus journal in {} is missing or not the one this data directory was made with ({what}); validator {key} has voted from here and must not vote again without its journal, since it could contradict itself. Put the journal back. If it is lost: the only validator of a chain starts once with `triad node --accept-journal-loss` (docs/operations.md says what that means); on a chain with several, retire this key and join with a new one",
         dir.display()
     )]
     JournalMissing {
@@ -61,7 +61,7 @@ pub enum ConsensusError {
     },
     /// The journal is older than what is known to have been final: it was restored from a copy.
     #[error(
-        "the consensus journal in {} is older than the chain beside it ({what}); it was probably restored from a copy. Validator {key} must not vote from it, since it could contradict its later votes. Put back the newest journal, or restore the whole data directory from one copy and see the manual on lost journals (`--accept-journal-loss` in a later release)",
+        "the consensus journal in {} is older than the chain beside it ({what}); it was probably restored from a copy. Validator {key} must not vote from it, since it could contradict its later votes. Put back the newest journal. If it is lost: the only validator of a chain starts once with `triad node --accept-journal-loss` (docs/operations.md says what that means); on a chain with several, retire this key and join with a new one",
         dir.display()
     )]
     JournalStale {
@@ -69,6 +69,17 @@ pub enum ConsensusError {
         dir: PathBuf,
         /// The two heights or views that disagree.
         what: String,
+        /// Public key, in hex.
+        key: String,
+    },
+    /// A single validator's directory is a copy.
+    #[error(
+        "the data directory {} is a copy, as of a backup: the files that validator {key} voted with were others. If votes were cast after the copy was made, this chain would contradict them, and there is no other validator to ask. If this copy is the newest there is, or the directory was only moved while nothing ran, start once with `triad node --accept-journal-loss` (docs/operations.md says what that means), and never start the other again",
+        dir.display()
+    )]
+    DirectoryCopied {
+        /// The data directory.
+        dir: PathBuf,
         /// Public key, in hex.
         key: String,
     },
@@ -123,6 +134,12 @@ pub enum ConsensusError {
 }
 
 impl ConsensusError {
+    /// The journal of what this key voted is lost, or not the newest. A chain's only validator can have it
+    /// [set aside](crate::set_aside).
+    pub fn is_journal_loss(&self) -> bool {
+        matches!(self, Self::JournalMissing { .. } | Self::JournalStale { .. } | Self::DirectoryCopied { .. })
+    }
+
     pub(crate) fn io(
         what: impl Into<String>,
         path: impl Into<PathBuf>,

@@ -56,7 +56,7 @@ mod witness;
 pub use application::{Application, At, EpochSpan, Stored};
 pub use block::{Block, Header, HeaderOf};
 pub use config::{Config, Network, Timeouts, public_key};
-pub use directory::{DirectoryLock, lock};
+pub use directory::{DirectoryLock, lock, set_aside};
 pub use error::ConsensusError;
 pub use evidence::{EvidenceHeld, EvidenceStore, MAX_EVIDENCE, MAX_EVIDENCE_EACH};
 pub use gossip::{Gossip, GossipPort, Heard, MAX_GOSSIP_BYTES, gossip};

@@ -47,6 +47,9 @@ const ASK: Duration = Duration::from_millis(250);
 /// How long this node's own account of a vote may come after the others', in times of [`ASK`]: a clock that jumps must not count.
 const DOUBTS: u32 = 8;
 
+/// File of the newest votes seen, in the data directory.
+pub(crate) const SEEN: &str = "seen-votes";
+
 const ASKS: u8 = 0;
 const NOTHING: u8 = 1;
 const VOTE: u8 = 2;
@@ -147,7 +150,7 @@ impl Recall {
     }
 
     fn file(&self) -> PathBuf {
-        self.directory.path().join("seen-votes")
+        self.directory.path().join(SEEN)
     }
 
     /// What was seen before this start. A damaged file is as good as none: it is a help, not a promise.

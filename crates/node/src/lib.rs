@@ -8,6 +8,7 @@ mod app;
 pub mod cluster;
 pub mod disk;
 mod door;
+mod journal_loss;
 pub mod layout;
 
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use triad_statement::{Algorithm, SigningKey};
 
 use app::App;
 pub use door::ChainDoor;
+pub use journal_loss::Accepted;
 use layout::{Layout, ValidatorKeys};
 
 /// Room on the disk below which a node only reads, in bytes, unless the operator says otherwise.
@@ -55,6 +57,8 @@ pub struct NodeOptions {
     pub dev_accounts: Vec<alloy_primitives::Address>,
     /// Where the others are; needed with more than one validator.
     pub network: Option<NetworkOptions>,
+    /// Of a chain's only validator: go on if the journal of its votes is lost. See [`Accepted`].
+    pub accept_journal_loss: bool,
 }
 
 /// A node's place in a network.
@@ -87,6 +91,7 @@ impl NodeOptions {
             verifiers: 2,
             dev_accounts: Vec::new(),
             network: None,
+            accept_journal_loss: false,
         }
     }
 }
@@ -104,6 +109,8 @@ pub struct Node {
     json_rpc: Rpc,
     ledger: Ledger,
     consensus: triad_consensus::Handle,
+    /// What was done about a lost journal, if one was lost and that was accepted.
+    pub accepted: Option<Accepted>,
     /// Ends with the reason when there is no room on the disk.
     disk: tokio::task::JoinHandle<String>,
     stop: watch::Sender<bool>,
@@ -146,16 +153,20 @@ impl Node {
         let observer = options.network.as_ref().is_some_and(|network| network.observer);
         // Taken before the store is opened: a second process must find out before it touches anything.
         let lock = triad_consensus::lock(&layout.dir)?;
-        let mut consensus = triad_consensus::Config::new(
-            &layout.dir,
-            keys.consensus()?,
-            spec.namespace(),
-            spec.sorted_keys(),
-        );
-        let limits = &spec.genesis.limits;
-        consensus.max_block_bytes = (2 * limits.block_bytes + 65_536) as usize;
-        consensus.heartbeat = options.heartbeat;
-        consensus.lock = Some(lock);
+        let configured = {
+            let (dir, key, heartbeat) = (layout.dir.clone(), keys.consensus()?, options.heartbeat);
+            let (namespace, validators) = (spec.namespace(), spec.sorted_keys());
+            let max_block_bytes = (2 * spec.genesis.limits.block_bytes + 65_536) as usize;
+            move |lock| {
+                let (namespace, validators) = (namespace.clone(), validators.clone());
+                let mut config = triad_consensus::Config::new(&dir, key, namespace, validators);
+                config.max_block_bytes = max_block_bytes;
+                config.heartbeat = heartbeat;
+                config.lock = Some(lock);
+                config
+            }
+        };
+        let mut consensus = configured(lock);
         let networked = options.network.is_some() || spec.genesis.validators.len() > 1;
         let mut gossip = None;
         if let Some(network) = options.network.as_ref().filter(|_| networked) {
@@ -215,8 +226,23 @@ impl Node {
             disk::Watch::new(layout.dir.clone(), options.disk_reserve, gate.clone(), &mut registry);
         room.look().map_err(anyhow::Error::msg)?;
         let disk = tokio::spawn(room.run());
-        let app = App::new(ledger.clone());
-        let consensus = tokio::task::spawn_blocking(move || triad_consensus::start(consensus, app)).await??;
+        let start = |config| {
+            let app = App::new(ledger.clone());
+            tokio::task::spawn_blocking(move || triad_consensus::start(config, app))
+        };
+        if options.accept_journal_loss {
+            journal_loss::refuse_several(&ledger)?;
+        }
+        let mut accepted = None;
+        let consensus = match start(consensus).await? {
+            Err(error) if options.accept_journal_loss && error.is_journal_loss() => {
+                tracing::warn!(%error, "accepted");
+                let (what, lock) = journal_loss::accept(&layout.dir, &ledger)?;
+                accepted = Some(what);
+                start(configured(lock)).await??
+            }
+            started => started?,
+        };
         let cluster = cluster::Cluster::new(own_key, roster, ledger.clone(), &consensus);
         if networked {
             gate.shut_as(
@@ -284,6 +310,7 @@ impl Node {
             json_rpc,
             ledger,
             consensus,
+            accepted,
             disk,
             stop,
         })

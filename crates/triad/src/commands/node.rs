@@ -70,6 +70,10 @@ pub struct Args {
     /// [default: keep all].
     #[arg(long, env = "TRIAD_RETENTION", value_name = "TIME")]
     retention: Option<String>,
+    /// Go on although the journal of what this validator voted is lost or a copy, as after restoring a backup. Only for a chain's only
+    /// validator, and for one start: whatever was acknowledged after the copy was made is gone, and receipts of it contradict the chain.
+    #[arg(long)]
+    accept_journal_loss: bool,
     /// Once it runs, print a JSON object with its addresses.
     #[arg(long)]
     json: bool,
@@ -131,6 +135,7 @@ pub fn run(args: Args) -> Done {
             .transpose()?,
         verifiers: 2,
         network: file.network.as_ref().map(options_of).transpose()?,
+        accept_journal_loss: args.accept_journal_loss,
         dev_accounts: if args.dev { dev_wallets().iter().map(|w| w.address()).collect() } else { Vec::new() },
     };
     let (dev, json, until_stdin_ends) = (args.dev, args.json, args.until_stdin_ends);
@@ -141,7 +146,15 @@ pub fn run(args: Args) -> Done {
         if let Some(from) = sync {
             begin(&options, &from, json).await?;
         }
+        let accepting = options.accept_journal_loss;
         let mut node = Node::start(options).await?;
+        match &node.accepted {
+            Some(accepted) => eprintln!("triad: {accepted}"),
+            None if accepting => {
+                eprintln!("triad: the journal is all there: --accept-journal-loss was not needed")
+            }
+            None => {}
+        }
         announce(&node, dev, json);
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {

@@ -26,12 +26,12 @@ pub fn node_args(data: &Path) -> Vec<String> {
     args.chain(["--data-dir".to_owned(), data.to_str().unwrap().to_owned()]).collect()
 }
 
-/// Where a node listens, from the line it prints.
-pub fn addresses(line: &str) -> (String, String) {
+/// Where a node listens, from the line it prints: HTTP, JSON-RPC, MQTT.
+pub fn addresses(line: &str) -> (String, String, String) {
     let addresses: Value =
         serde_json::from_str(line).unwrap_or_else(|e| panic!("no addresses ({e}): {line:?}"));
     let url = |name: &str| format!("http://{}", addresses[name].as_str().unwrap());
-    (url("http"), url("rpc"))
+    (url("http"), url("rpc"), addresses["mqtt"].as_str().unwrap().to_owned())
 }
 
 pub struct Node {
@@ -49,15 +49,20 @@ impl Drop for Node {
 }
 
 pub fn start(data: &Path) -> Node {
+    start_with(data, &[])
+}
+
+pub fn start_with(data: &Path, more: &[&str]) -> Node {
     let mut child = Command::new(TRIAD)
         .args(node_args(data))
+        .args(more)
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .spawn()
         .unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let (http, rpc) = addresses(&line);
+    let (http, rpc, _) = addresses(&line);
     Node { child, http, rpc }
 }
 

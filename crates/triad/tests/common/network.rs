@@ -19,6 +19,7 @@ pub struct Member {
     pub data: PathBuf,
     pub http: String,
     pub rpc: String,
+    pub mqtt: String,
     child: Option<Child>,
 }
 
@@ -39,7 +40,7 @@ impl Member {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         self.child = Some(child);
-        (self.http, self.rpc) = addresses(&line);
+        (self.http, self.rpc, self.mqtt) = addresses(&line);
     }
 
     /// The node as a process, not started.
@@ -98,6 +99,7 @@ impl Network {
             data: dir.join(format!("node-{i}")),
             http: String::new(),
             rpc: String::new(),
+            mqtt: String::new(),
             child: None,
         };
         let nodes: Vec<Member> = (0..n).map(member).collect();
@@ -165,7 +167,8 @@ impl Network {
         let done = join.output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let said = String::from_utf8(done.stdout).unwrap();
-        let member = Member { data, http: String::new(), rpc: String::new(), child: None };
+        let (http, rpc, mqtt) = Default::default();
+        let member = Member { data, http, rpc, mqtt, child: None };
         member.set("http = \"127.0.0.1:0\"\nrpc = \"127.0.0.1:0\"\nmqtt = \"127.0.0.1:0\"\n");
         self.nodes.push(member);
         said
