@@ -18,6 +18,7 @@ mod did;
 mod evidence;
 mod guard;
 mod health;
+mod log;
 mod metrics;
 mod openapi;
 mod params;

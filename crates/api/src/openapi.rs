@@ -77,6 +77,13 @@ fn parameters(path: &str, limits: &Limits) -> Vec<Value> {
             json!({"enum": ["first", "newest"], "default": "first"}),
             "under the first certified checkpoint above the statement, or the newest",
         )),
+        Some("consistency") => {
+            all.push(query("from", whole(), "leaves of the older log; default 0"));
+            all.push(query("to", whole(), "leaves of the newer log; default: all"));
+        }
+        Some("{leaf}") if path.starts_with("/v1/log") => {
+            all.push(query("size", whole(), "leaves of the log that the proof is about; default: all"));
+        }
         Some("evidence") => all.extend(page(limits, EVIDENCE_ID)),
         Some("devices") => all.extend(page(limits, "^0x[0-9a-fA-F]{40}$")),
         _ => {}
@@ -100,6 +107,8 @@ fn good_answer(path: &str) -> Value {
         "/v1/devices/{id}/streams/{name}" | "/v1/streams/{id}" => json("Stream"),
         "/v1/checkpoint" | "/v1/checkpoints/{height}" => json("Checkpoint"),
         "/v1/status" => json("Status"),
+        "/v1/log/{leaf}" => json("Inclusion"),
+        "/v1/log/consistency" => json("Consistency"),
         "/v1/blocks/{height}" => json!({snapshots::BLOCK: binary}),
         "/v1/snapshots" => json("Snapshots"),
         "/v1/snapshots/{height}" => json!({snapshots::HEAD: binary}),

@@ -11,7 +11,7 @@ use tower_http::cors::{Any, CorsLayer};
 use crate::problem::Problem;
 use crate::state::Api;
 use crate::{
-    chain, devices, did, evidence, health, metrics, openapi, readings, snapshots, statements, streams,
+    chain, devices, did, evidence, health, log, metrics, openapi, readings, snapshots, statements, streams,
     submit, verdicts,
 };
 
@@ -37,6 +37,8 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/v1/streams/{id}/verdicts", "The verdicts on a stream"),
     ("GET", "/v1/checkpoint", "The newest certified checkpoint"),
     ("GET", "/v1/checkpoints/{height}", "The checkpoint of a block"),
+    ("GET", "/v1/log/{leaf}", "The hash of a leaf, and that it is in the log (RFC 9162)"),
+    ("GET", "/v1/log/consistency", "That an older log is the beginning of a newer one (RFC 9162)"),
     ("GET", "/v1/blocks/{height}", "A block's bytes"),
     ("GET", "/v1/snapshots", "Snapshots of the whole state that a new node can begin with"),
     ("GET", "/v1/snapshots/{height}", "A snapshot's head: its chunks, and who vouches for them"),
@@ -71,6 +73,8 @@ pub(crate) fn router(api: &Api) -> Router {
         .route("/v1/streams/{id}/verdicts", get(verdicts::list))
         .route("/v1/checkpoint", get(chain::newest))
         .route("/v1/checkpoints/{height}", get(chain::at))
+        .route("/v1/log/{leaf}", get(log::inclusion))
+        .route("/v1/log/consistency", get(log::consistency))
         .route("/v1/blocks/{height}", get(snapshots::block))
         .route("/v1/snapshots", get(snapshots::list))
         .route("/v1/snapshots/{height}", get(snapshots::head))

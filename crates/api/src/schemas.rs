@@ -90,6 +90,20 @@ pub(crate) fn all() -> Value {
             ("begins_at", kind("integer", "the block after which this node began with a snapshot; 0: it has all")),
             ("oldest_block", kind("integer", "the oldest block whose statements are here; 0: all are")),
         ]),
+        "Inclusion": object(&[
+            ("leaf", kind("integer", "index of the leaf")),
+            ("leaf_hash", kind("string", "SHA-256(00 ‖ leaf), hex")),
+            ("log_size", kind("integer", "leaves of the log that this is about")),
+            ("log_root", kind("string", "its root, hex")),
+            ("inclusion_path", list(kind("string", "RFC 9162, 2.1.3, from the leaf up, hex"))),
+        ]),
+        "Consistency": object(&[
+            ("from", kind("integer", "leaves of the older log")),
+            ("from_root", kind("string", "its root, hex")),
+            ("to", kind("integer", "leaves of the newer log")),
+            ("to_root", kind("string", "its root, hex")),
+            ("consistency_path", list(kind("string", "RFC 9162, 2.1.4, hex"))),
+        ]),
         "Evidence": evidence(),
         "EvidenceList": object(&[
             ("evidence", list(reference("Evidence"))),

@@ -9,6 +9,7 @@
 mod admission;
 mod apart;
 pub mod audit;
+mod backfill;
 mod block;
 mod change;
 mod checkpoint_signature;
@@ -19,6 +20,7 @@ mod execute;
 mod gate;
 mod genesis;
 mod ledger;
+mod log_proofs;
 mod mempool;
 mod metrics;
 pub mod model_files;
@@ -43,6 +45,7 @@ mod waiting;
 mod wallet;
 
 pub use admission::{MAX_AHEAD_MS, Verified};
+pub use backfill::{Backfill, MAX_TILES, TileRun};
 pub use block::{Block, BlockHeader, Body, MAX_BLOCK_BYTES, header_of};
 pub use change::{Approval, Candidate, Change};
 pub use checkpoint_signature::{CheckpointSignature, CheckpointSigner, checkpoint_message};
@@ -55,6 +58,7 @@ pub use genesis::{
     LEARNED_MODELS_RULE, Limits, Rule, VALIDATOR_SET_RULE, Validator,
 };
 pub use ledger::{HISTORY, Judgement, Ledger, MAX_CLOCK_AHEAD_MS, clock_ms};
+pub use log_proofs::LogProof;
 pub use mempool::{Accepted, Answer, Waiter};
 pub use outbox::Work;
 pub use past::{PastError, StateAt, TraceFailure};

@@ -1,6 +1,6 @@
 //! A further channel between nodes, for whatever the node wants all others to hear: work that waits, and how far it is.
 //!
-//! Bytes go out to every connected node and come in with the authenticated key of whoever sent them. Nothing is promised:
+//! Bytes go out to every connected node, or to one, and come in with the authenticated key of whoever sent them. Nothing is promised:
 //! a message may be lost, and is dropped rather than queued where its receiver is slow, so that it never holds votes or
 //! blocks back. What they mean is the node's business.
 
@@ -10,6 +10,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
+use commonware_codec::{Copying, DecodeExt as _};
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Receiver, Recipients, Sender};
 use tokio::sync::mpsc;
@@ -28,11 +29,27 @@ pub struct Heard {
     pub bytes: Bytes,
 }
 
+/// A message to others.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Public key of the one that it is for; `None`: for all.
+    pub to: Option<[u8; 32]>,
+    /// What it says.
+    pub bytes: Bytes,
+}
+
+impl Told {
+    /// For all connected nodes.
+    pub fn all(bytes: Bytes) -> Self {
+        Self { to: None, bytes }
+    }
+}
+
 /// The node's end.
 #[derive(Debug)]
 pub struct Gossip {
-    /// Messages for all connected nodes; sending fails where the network is slower.
-    pub out: mpsc::Sender<Bytes>,
+    /// Messages for connected nodes; sending fails where the network is slower.
+    pub out: mpsc::Sender<Told>,
     /// Messages of others.
     pub heard: mpsc::Receiver<Heard>,
     /// Messages of others that were dropped because the node was slower.
@@ -42,7 +59,7 @@ pub struct Gossip {
 /// The network's end, for [`crate::Config`].
 #[derive(Debug)]
 pub struct GossipPort {
-    out: mpsc::Receiver<Bytes>,
+    out: mpsc::Receiver<Told>,
     heard: mpsc::Sender<Heard>,
     dropped: Arc<AtomicU64>,
 }
@@ -65,12 +82,18 @@ impl GossipPort {
     {
         let Self { mut out, heard, dropped } = self;
         let sending = async move {
-            while let Some(bytes) = out.recv().await {
+            while let Some(Told { to, bytes }) = out.recv().await {
                 if bytes.len() > MAX_GOSSIP_BYTES {
                     tracing::error!(bytes = bytes.len(), "a gossip message is too large and is not sent");
                     continue;
                 }
-                let _ = sender.send(Recipients::All, bytes, false);
+                let recipients = match to.map(|key| PublicKey::decode(Copying(key.as_slice()))) {
+                    None => Recipients::All,
+                    Some(Ok(key)) => Recipients::One(key),
+                    // Nobody has such a key.
+                    Some(Err(_)) => continue,
+                };
+                let _ = sender.send(recipients, bytes, false);
             }
             std::future::pending::<()>().await
         };

@@ -59,7 +59,7 @@ pub use config::{Config, Network, Timeouts, public_key};
 pub use directory::{DirectoryLock, lock, set_aside};
 pub use error::ConsensusError;
 pub use evidence::{EvidenceHeld, EvidenceStore, MAX_EVIDENCE, MAX_EVIDENCE_EACH};
-pub use gossip::{Gossip, GossipPort, Heard, MAX_GOSSIP_BYTES, gossip};
+pub use gossip::{Gossip, GossipPort, Heard, MAX_GOSSIP_BYTES, Told, gossip};
 pub use handle::{Handle, start};
 pub use recall::Voting;
 pub use stats::{Snapshot, Stats, ValidatorStats};

@@ -60,7 +60,7 @@ pub use report::{
 pub use snapshot::{
     MAX_SNAPSHOT_HEAD_BYTES, SnapshotError, SnapshotHead, SnapshotSignature, snapshot_message,
 };
-pub use tiles::{LogError, TILE_WIDTH, Tile, TileLog, TileSource, TileWriter};
+pub use tiles::{LogError, TILE_WIDTH, Tile, TileLog, TileSource, TileWriter, tile_root};
 pub use validator_set::{ValidatorRow, ValidatorSet};
 pub use validators::{MAX_VALIDATORS, Validators, ValidatorsError, verify_ed25519};
 pub use verdict::{Reason, VERDICT_HEAD, Verdict, verdict_tree};

@@ -263,13 +263,27 @@ impl<S: TileSource> Nodes for Stored<'_, S> {
         let tile = read_tile(self.source, level, first >> TILE_HEIGHT, end)?;
         let mut row = tile[offset..end].to_vec();
         while row.len() > 1 {
-            for pair in 0..row.len() / 2 {
-                row[pair] = node_hash(&row[2 * pair], &row[2 * pair + 1]);
-            }
-            row.truncate(row.len() / 2);
+            halve(&mut row);
         }
         Ok(row[0])
     }
+}
+
+/// The root over a complete tile: the entry that it has one level up.
+pub fn tile_root(hashes: &[Hash; TILE_WIDTH]) -> Hash {
+    let mut row = hashes.to_vec();
+    while row.len() > 1 {
+        halve(&mut row);
+    }
+    row[0]
+}
+
+/// The hashes over pairs of hashes.
+fn halve(row: &mut Vec<Hash>) {
+    for pair in 0..row.len() / 2 {
+        row[pair] = node_hash(&row[2 * pair], &row[2 * pair + 1]);
+    }
+    row.truncate(row.len() / 2);
 }
 
 fn read_tile<S: TileSource>(

@@ -142,6 +142,16 @@ fn nodes_join_with_a_snapshot_and_one_drops_what_is_old() {
     let answer = runtime.block_on(post(&client, &net.nodes[5].http, reading(again))).unwrap();
     assert_eq!(answer["code"], "used-before", "{answer}");
 
+    // Who began with a snapshot has the log's older hashes meanwhile, and proves any leaf, though it lacks what was in it.
+    let size = json(&runtime, format!("{}/v1/status", doors[0]))["log_size"].as_u64().unwrap();
+    for node in [4, 5] {
+        for leaf in [0, first, size / 2] {
+            let of = |http: &str| json(&runtime, format!("{http}/v1/log/{leaf}?size={size}"));
+            wait_for("the older hashes", READY, || of(&net.nodes[node].http) == of(&doors[0]));
+            assert!(of(&doors[0])["inclusion_path"].is_array());
+        }
+    }
+
     // A restart goes on where it was.
     net.nodes[4].kill();
     net.nodes[4].start();

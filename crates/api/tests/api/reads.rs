@@ -234,3 +234,47 @@ async fn checkpoints_carry_their_certificates() {
     assert!(status["disk_bytes"].as_u64().unwrap() > 0);
     assert!(status["height"].as_u64().unwrap() >= 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_proves_what_is_in_it_and_that_it_only_grows() {
+    let world = World::start().await;
+    let mut leaves = Vec::new();
+    let mut sizes = Vec::new();
+    for n in 0..6 {
+        leaves.push(world.door.accept(reading(&world.device, n, 21.0)).await);
+        sizes.push(world.door.json("/v1/status").await["log_size"].as_u64().unwrap());
+    }
+    let hash = |value: &Value| -> triad_log::Hash {
+        let bytes = hex::decode(value.as_str().unwrap().strip_prefix("0x").unwrap()).unwrap();
+        bytes.try_into().unwrap()
+    };
+    let path =
+        |value: &Value| -> Vec<triad_log::Hash> { value.as_array().unwrap().iter().map(hash).collect() };
+    for (leaf, size) in leaves.iter().zip(&sizes) {
+        for asked in [format!("/v1/log/{leaf}"), format!("/v1/log/{leaf}?size={size}")] {
+            let said = world.door.json(&asked).await;
+            let (of, root) = (said["log_size"].as_u64().unwrap(), hash(&said["log_root"]));
+            let inside = path(&said["inclusion_path"]);
+            assert!(
+                triad_log::verify_inclusion(&hash(&said["leaf_hash"]), *leaf, of, &inside, &root),
+                "{said}"
+            );
+            let said = world.door.json(&format!("/v1/log/consistency?from={size}")).await;
+            let (first, last) = (hash(&said["from_root"]), hash(&said["to_root"]));
+            let grown = path(&said["consistency_path"]);
+            let to = said["to"].as_u64().unwrap();
+            assert!(triad_log::verify_consistency(*size, to, &first, &last, &grown), "{said}");
+        }
+    }
+    let status = world.door.json("/v1/status").await;
+    let said = world.door.json(&format!("/v1/log/0?size={}", status["log_size"])).await;
+    assert_eq!(said["log_root"], status["log_root"], "no other log than the checkpoint's");
+    for beyond in [
+        "/v1/log/99999999",
+        "/v1/log/5?size=5",
+        "/v1/log/0?size=99999999",
+        "/v1/log/consistency?from=99999999",
+    ] {
+        assert_problem(world.door.get(beyond).await, 404, "no-such-leaf").await;
+    }
+}

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use triad_chain::{Reader, SnapshotWord, Taken};
+use triad_consensus::Told;
 
 use super::message::{Keeps, Message};
 use super::peers::SILENT_AFTER;
@@ -22,7 +22,7 @@ pub(super) struct Oldest(Mutex<BTreeMap<[u8; 32], u64>>);
 
 impl Cluster {
     /// Says what this node keeps when that changes, and now and then, until the network ends.
-    pub(super) async fn say_what_is_kept(&self, out: mpsc::Sender<Bytes>) {
+    pub(super) async fn say_what_is_kept(&self, out: mpsc::Sender<Told>) {
         let reader = Reader::new(self.ledger.clone());
         let mut said = Keeps::default();
         let mut when = Instant::now();
@@ -30,7 +30,7 @@ impl Cluster {
             let keeps = Keeps { oldest: reader.oldest(), word: self.ledger.snapshot_word() };
             if keeps != said || when.elapsed() >= TELL {
                 // The next one will do.
-                let _ = out.try_send(Message::Keeps(keeps).encode());
+                let _ = out.try_send(Told::all(Message::Keeps(keeps).encode()));
                 (said, when) = (keeps, Instant::now());
             }
             tokio::time::sleep(LOOK).await;
@@ -65,6 +65,11 @@ impl Cluster {
                 hex::encode(word.root)
             ));
         }
+    }
+
+    /// The oldest block of each peer, as far as it said.
+    pub(super) fn known_oldest(&self) -> Vec<([u8; 32], u64)> {
+        self.oldest.0.lock().iter().map(|(key, oldest)| (*key, *oldest)).collect()
     }
 
     fn called(&self, key: &[u8; 32]) -> String {

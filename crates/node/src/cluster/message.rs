@@ -4,6 +4,8 @@
 //! hello = [1, 0, program tstr, height uint, tip uint, time_ms uint, http tstr]       CBOR, each half second
 //! keeps = [1, 2, oldest uint, height uint, root bstr, key bstr, signature bstr]      CBOR, each five seconds
 //! work  = [1, 1, [statement bstr …], [transaction bstr …]]                           what a door has just accepted
+//! ask   = [1, 3, level uint, first uint, count uint]                                 to one: for tiles of the log
+//! tiles = [1, 4, level uint, first uint, hashes bstr]                                the answer; empty: not to be had here
 //! ```
 //!
 //! The connection proves who speaks, and its namespace holds the genesis hash. `height` is the sender's last stored block,
@@ -13,7 +15,7 @@
 
 use bytes::Bytes;
 use minicbor::{Decoder, Encoder};
-use triad_chain::{SnapshotSignature, SnapshotWord};
+use triad_chain::{SnapshotSignature, SnapshotWord, TileRun};
 
 const VERSION: u32 = 1;
 /// Bytes of a work message at most, heads included.
@@ -41,7 +43,18 @@ pub struct Keeps {
 pub enum Message {
     Hello(Hello),
     Keeps(Keeps),
-    Work { statements: Vec<Bytes>, transactions: Vec<Bytes> },
+    Work {
+        statements: Vec<Bytes>,
+        transactions: Vec<Bytes>,
+    },
+    /// For complete tiles of the log.
+    Ask(TileRun),
+    /// The tiles of a level from one on, or nothing.
+    Tiles {
+        level: u8,
+        first: u64,
+        bytes: Bytes,
+    },
 }
 
 impl Message {
@@ -65,6 +78,14 @@ impl Message {
                 for part in parts {
                     let _ = e.bytes(part);
                 }
+            }
+            Message::Ask(TileRun { level, first, count }) => {
+                let _ = e.array(5).and_then(|e| e.u32(VERSION)).and_then(|e| e.u32(3));
+                let _ = e.u8(*level).and_then(|e| e.u64(*first)).and_then(|e| e.u64(*count));
+            }
+            Message::Tiles { level, first, bytes } => {
+                let _ = e.array(5).and_then(|e| e.u32(VERSION)).and_then(|e| e.u32(4));
+                let _ = e.u8(*level).and_then(|e| e.u64(*first)).and_then(|e| e.bytes(bytes));
             }
             Message::Work { statements, transactions } => {
                 let _ = e.array(4).and_then(|e| e.u32(VERSION)).and_then(|e| e.u32(1));
@@ -115,6 +136,11 @@ impl Message {
                 };
                 Message::Keeps(Keeps { oldest, word })
             }
+            (3, Some(5)) => Message::Ask(TileRun { level: d.u8()?, first: d.u64()?, count: d.u64()? }),
+            (4, Some(5)) => {
+                let (level, first, bytes) = (d.u8()?, d.u64()?, Bytes::copy_from_slice(d.bytes()?));
+                Message::Tiles { level, first, bytes }
+            }
             (1, Some(4)) => {
                 let mut lists = [Vec::new(), Vec::new()];
                 for list in &mut lists {
@@ -152,7 +178,9 @@ mod tests {
         let signed = SnapshotSignature { key: [7; 32], signature: [8; 64] };
         let word = Some(SnapshotWord { height: 4096, root: [9; 32], signed });
         let keeps = [Keeps { oldest: 0, word: None }, Keeps { oldest: 8192, word }].map(Message::Keeps);
-        for message in [Message::Hello(hello), work].into_iter().chain(keeps) {
+        let ask = Message::Ask(TileRun { level: 1, first: 512, count: 16 });
+        let tiles = Message::Tiles { level: 0, first: 3, bytes: Bytes::from_static(&[5; 64]) };
+        for message in [Message::Hello(hello), work, ask, tiles].into_iter().chain(keeps) {
             let bytes = message.encode();
             assert_eq!(Message::decode(&bytes).unwrap(), message);
             for cut in 0..bytes.len() {

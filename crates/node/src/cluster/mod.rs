@@ -8,6 +8,7 @@
 //! - Each half second every node says its height and its clock. Whoever hears fewer than a quorum shuts its gate
 //!   (`no-quorum`), whoever lacks more than [`peers::MAX_LAG`] blocks that an honest node has, too (`catching-up`).
 
+mod backfill;
 mod evidence;
 mod kept;
 pub mod message;
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use triad_chain::{Gate, Ledger, Reign, Submitter, Work, clock_ms};
-use triad_consensus::{EvidenceStore, Gossip, Heard, Stats};
+use triad_consensus::{EvidenceStore, Gossip, Heard, Stats, Told};
 
 use message::{Hello, MAX_WORK_BYTES, Message};
 pub use peers::{Member, Peers, Standing};
@@ -63,6 +64,7 @@ pub struct Cluster {
     ledger: Ledger,
     program: String,
     oldest: kept::Oldest,
+    tiles: backfill::Answers,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -88,6 +90,7 @@ impl Cluster {
             ledger,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             oldest: kept::Oldest::default(),
+            tiles: backfill::Answers::default(),
         })
     }
 
@@ -109,13 +112,14 @@ impl Cluster {
         tokio::join!(
             self.relay(outgoing, out.clone()),
             self.say_what_is_kept(out.clone()),
-            self.say_hello(out, http.map(|a| a.to_string()).unwrap_or_default()),
-            self.listen(heard, submitter),
+            self.backfill(out.clone()),
+            self.say_hello(out.clone(), http.map(|a| a.to_string()).unwrap_or_default()),
+            self.listen(heard, submitter, out),
             self.watch(gate),
         );
     }
 
-    async fn say_hello(&self, out: mpsc::Sender<Bytes>, http: String) {
+    async fn say_hello(&self, out: mpsc::Sender<Told>, http: String) {
         loop {
             let hello = Hello {
                 program: self.program.clone(),
@@ -125,13 +129,13 @@ impl Cluster {
                 http: http.clone(),
             };
             // The next one will do.
-            let _ = out.try_send(Message::Hello(hello).encode());
+            let _ = out.try_send(Told::all(Message::Hello(hello).encode()));
             tokio::time::sleep(HELLO).await;
         }
     }
 
     /// Takes whatever has come meanwhile into one message, so messages grow under load.
-    async fn relay(&self, mut outgoing: mpsc::Receiver<Work>, out: mpsc::Sender<Bytes>) {
+    async fn relay(&self, mut outgoing: mpsc::Receiver<Work>, out: mpsc::Sender<Told>) {
         let mut ready: Vec<Work> = Vec::new();
         while outgoing.recv_many(&mut ready, 2048).await > 0 {
             let (mut statements, mut transactions, mut bytes) = (Vec::new(), Vec::new(), 0);
@@ -156,24 +160,26 @@ impl Cluster {
         }
     }
 
-    async fn send(&self, out: &mpsc::Sender<Bytes>, statements: Vec<Bytes>, transactions: Vec<Bytes>) {
+    async fn send(&self, out: &mpsc::Sender<Told>, statements: Vec<Bytes>, transactions: Vec<Bytes>) {
         let items = (statements.len() + transactions.len()) as u64;
         if items == 0 {
             return;
         }
         let message = Message::Work { statements, transactions }.encode();
-        match out.send(message).await {
+        match out.send(Told::all(message)).await {
             Ok(()) => self.counts.sent.fetch_add(items, Relaxed),
             Err(_) => self.counts.dropped.fetch_add(items, Relaxed),
         };
     }
 
-    async fn listen(&self, mut heard: mpsc::Receiver<Heard>, submitter: Submitter) {
+    async fn listen(&self, mut heard: mpsc::Receiver<Heard>, submitter: Submitter, out: mpsc::Sender<Told>) {
         let mut inboxes: BTreeMap<[u8; 32], mpsc::Sender<Batch>> = BTreeMap::new();
         while let Some(Heard { from, bytes }) = heard.recv().await {
             match Message::decode(&bytes) {
                 Ok(Message::Hello(hello)) => self.peers.hear(from, hello, Instant::now(), clock_ms()),
                 Ok(Message::Keeps(keeps)) => self.hear_what_is_kept(from, keeps).await,
+                Ok(Message::Ask(run)) => self.answer(from, run, &out),
+                Ok(Message::Tiles { level, first, bytes }) => self.tiles.came(from, level, first, bytes),
                 Ok(Message::Work { statements, transactions }) => {
                     let items = (statements.len() + transactions.len()) as u64;
                     self.counts.received.fetch_add(items, Relaxed);
