@@ -15,7 +15,7 @@ use super::case::{new_chain, registrations};
 use super::fleet::{Fleet, Pool};
 use super::load::{Plan, Run, on_client_thread};
 use super::machine::Machine;
-use super::{count, cpu, mqtt};
+use super::{count, cpu, evm, mqtt};
 use crate::client::{Api, Rpc};
 use crate::commands::block_on;
 use crate::network::files;
@@ -28,6 +28,8 @@ const LIGHT: Duration = Duration::from_secs(5);
 /// Connections of the client, each with 1,024 statements in flight.
 const CONNECTIONS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
+/// ERC-20 transfers on their way at once.
+const WINDOW: usize = 8000;
 
 #[derive(Debug)]
 pub struct Options {
@@ -35,6 +37,8 @@ pub struct Options {
     pub seconds: u64,
     pub devices: usize,
     pub statements: usize,
+    /// ERC-20 transfers; 0: none.
+    pub transfers: usize,
     pub data_dir: PathBuf,
 }
 
@@ -61,10 +65,23 @@ pub struct Outcome {
     /// Bytes over the loopback a statement, TCP, votes, gossip, blocks and the client's own traffic included.
     pub loopback_bytes_per_statement: f64,
     pub statement_bytes: f64,
+    /// ERC-20 transfers a second, through one door.
+    pub transfers_per_s: Option<f64>,
+    /// A node that was off while the full load ran again, from its start until it has everything.
+    pub catch_up: Option<CatchUp>,
     /// From the leader's SIGKILL to the acknowledgement of the first statement sent after it through another node.
     pub leader_killed_ms: Option<f64>,
     /// From the killed node's start until it has everything and takes work again.
     pub back_s: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct CatchUp {
+    pub blocks: u64,
+    pub statements: usize,
+    pub seconds: f64,
+    pub blocks_per_s: f64,
+    pub statements_per_s: f64,
 }
 
 pub fn run(options: &Options) -> anyhow::Result<Report> {
@@ -88,8 +105,11 @@ fn network(
     pool: &Arc<Pool>,
     scratch: &Path,
 ) -> anyhow::Result<Outcome> {
-    let wallet = dev_wallets().swap_remove(0);
-    let new = new_chain(&wallet);
+    let mut wallets = dev_wallets();
+    // The first one deploys the token.
+    let (wallet, deployer) = (wallets.swap_remove(1), wallets.swap_remove(0));
+    let mut new = new_chain(&wallet);
+    new.funded.push(deployer.address());
     let dir = scratch.join("net");
     files::create(&dir, n, &new)?;
     let dirs = files::node_dirs(&dir)?;
@@ -117,8 +137,30 @@ fn network(
     let bytes = loopback_bytes().saturating_sub(bytes_before);
     let mut next = full.next;
     let mut acknowledged: Vec<u32> = light.acknowledged.iter().chain(&full.acknowledged).copied().collect();
-    let (mut leader_killed_ms, mut back_s) = (None, None);
+    let transfers_per_s = match options.transfers {
+        0 => None,
+        transfers => Some(evm::erc20_per_s(&nodes[0].rpc, transfers, WINDOW)?),
+    };
+    let (mut leader_killed_ms, mut back_s, mut catch_up) = (None, None, None);
     if n >= 4 {
+        let (off, before) = (n - 1, height(&nodes[n - 1])?);
+        nodes[off].kill();
+        let more = load(&nodes[0], CONNECTIONS, pool, Plan { from: next, time, pace: None })?;
+        next = more.next;
+        acknowledged.extend(&more.acknowledged);
+        let since = Instant::now();
+        nodes[off] = LocalNode::start(&dirs[off])?;
+        wait_level(&nodes)?;
+        let (seconds, statements) = (since.elapsed().as_secs_f64(), more.acknowledged.len());
+        let blocks = height(&nodes[off])?.saturating_sub(before);
+        catch_up = Some(CatchUp {
+            blocks,
+            statements,
+            seconds,
+            blocks_per_s: blocks as f64 / seconds,
+            statements_per_s: statements as f64 / seconds,
+        });
+        wait_ready(&nodes)?;
         let leader = leader(&nodes)?;
         let other = (leader + 1) % n;
         nodes[leader].kill();
@@ -162,6 +204,8 @@ fn network(
         cpu_us_per_statement: cpu_s * 1e6 / done,
         loopback_bytes_per_statement: bytes as f64 / done,
         statement_bytes: pool.bytes() as f64 / pool.statements.len().max(1) as f64,
+        transfers_per_s,
+        catch_up,
         leader_killed_ms,
         back_s,
     })
@@ -184,12 +228,13 @@ fn wait_ready(nodes: &[LocalNode]) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn height(node: &LocalNode) -> anyhow::Result<u64> {
+    let status = block_on(Api::new(&node.http)?.get("/v1/status"))?;
+    status["height"].as_u64().context("a status without a height")
+}
+
 /// Waits until every node has the highest block that any of them has now.
 fn wait_level(nodes: &[LocalNode]) -> anyhow::Result<()> {
-    let height = |node: &LocalNode| -> anyhow::Result<u64> {
-        let status = block_on(Api::new(&node.http)?.get("/v1/status"))?;
-        status["height"].as_u64().context("a status without a height")
-    };
     let since = Instant::now();
     let all = nodes.iter().map(height).collect::<anyhow::Result<Vec<u64>>>()?;
     let highest = all.into_iter().max().unwrap_or(0);
@@ -223,8 +268,8 @@ pub fn table(report: &Report) -> String {
     let mut out = format!(
         "{} cores, {}, {} ({:.0} fsyncs/s); all nodes and the client on this machine\n\n\
          | validators | statements/s | light ms p50 / p99 | full ms p50 / p99 | CPU µs a statement, all | loopback bytes a \
-         statement (of {:.0}) | leader killed: next final after | killed node back after |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+         statement (of {:.0}) | ERC-20 transfers/s | catch-up: blocks/s, statements/s | leader killed: next final after | killed node back after |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
         m.cores,
         m.cpu,
         m.file_system,
@@ -234,7 +279,7 @@ pub fn table(report: &Report) -> String {
     for c in &report.cases {
         let or_none = |x: Option<String>| x.unwrap_or_else(|| "-".into());
         out.push_str(&format!(
-            "| {} | {:.0} | {:.0} / {:.0} | {:.0} / {:.0} | {:.1} | {:.0} | {} | {} |\n",
+            "| {} | {:.0} | {:.0} / {:.0} | {:.0} / {:.0} | {:.1} | {:.0} | {} | {} | {} | {} |\n",
             c.validators,
             c.statements_per_s,
             c.light_ms_p50,
@@ -243,6 +288,8 @@ pub fn table(report: &Report) -> String {
             c.full_ms_p99,
             c.cpu_us_per_statement,
             c.loopback_bytes_per_statement,
+            or_none(c.transfers_per_s.map(|rate| format!("{rate:.0}"))),
+            or_none(c.catch_up.as_ref().map(|c| format!("{:.0}, {:.0}", c.blocks_per_s, c.statements_per_s))),
             or_none(c.leader_killed_ms.map(|ms| format!("{ms:.0} ms"))),
             or_none(c.back_s.map(|s| format!("{s:.1} s"))),
         ));

@@ -76,6 +76,9 @@ pub struct ClusterArgs {
     /// Statements signed before the clock starts; the load ends when they are used up.
     #[arg(long, default_value_t = 400_000)]
     statements: u32,
+    /// ERC-20 transfers through one door; 0 leaves them out.
+    #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
+    transfers: u32,
     /// Where the chains are made, and removed again.
     #[arg(long, default_value = ".", value_name = "DIR")]
     data_dir: PathBuf,
@@ -179,6 +182,7 @@ pub fn run(command: Command) -> Done {
                 seconds: args.seconds,
                 devices: args.devices as usize,
                 statements: args.statements as usize,
+                transfers: args.transfers as usize,
                 data_dir: args.data_dir,
             };
             let report = cluster::run(&options)?;

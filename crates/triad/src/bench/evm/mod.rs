@@ -139,6 +139,21 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     Ok(report)
 }
 
+/// ERC-20 transfers a second, final, through the JSON-RPC door at `url` of a chain on which the first development account has
+/// sent nothing yet.
+pub fn erc20_per_s(url: &str, transfers: usize, window: usize) -> anyhow::Result<f64> {
+    let token = work::token_of(&dev_wallets().swap_remove(0));
+    let work = Arc::new(work::transfers(Kind::Erc20, token, transfers, 0, FEW, CONNECTIONS));
+    on_client_thread(|runtime| {
+        runtime.block_on(async {
+            setup::prepare(&Rpc::new(url)?, FEW, true).await?;
+            let seen = client::drive(url, &work, window).await?;
+            client::check(url, &work, &seen).await?;
+            Ok(work.hashes.len() as f64 / seen.seconds)
+        })
+    })
+}
+
 /// Both kinds of transfers, and a few to send one by one before each.
 struct Load {
     work: [Arc<Work>; 2],
