@@ -100,7 +100,7 @@ pub fn header_of(bytes: &[u8]) -> Result<BlockHeader, BlockError> {
     })
 }
 
-fn split(bytes: &[u8]) -> Result<(Checkpoint, &[u8]), BlockError> {
+pub(crate) fn split(bytes: &[u8]) -> Result<(Checkpoint, &[u8]), BlockError> {
     let shape = |e: minicbor::decode::Error| BlockError::Encoding(e.to_string());
     if bytes.len() > MAX_BLOCK_BYTES {
         return Err(BlockError::Limit("the block's size"));
@@ -132,7 +132,7 @@ fn is_join(checkpoint: &[u8], body: &[u8], bytes: &[u8]) -> bool {
     bytes.len() == 1 + head(checkpoint.len()) + checkpoint.len() + head(body.len()) + body.len()
 }
 
-fn join(checkpoint: &[u8], body: &[u8]) -> Bytes {
+pub(crate) fn join(checkpoint: &[u8], body: &[u8]) -> Bytes {
     let mut e = Encoder::new(Vec::with_capacity(checkpoint.len() + body.len() + 16));
     let _ = e.array(2).and_then(|e| e.bytes(checkpoint)).and_then(|e| e.bytes(body));
     e.into_writer().into()

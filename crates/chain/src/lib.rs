@@ -25,6 +25,7 @@ mod mempool;
 mod metrics;
 pub mod model_files;
 mod outbox;
+pub mod outline;
 mod past;
 mod prune;
 mod read;

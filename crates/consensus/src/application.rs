@@ -1,6 +1,6 @@
 //! What the ledger gives consensus.
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, future::Future, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -36,6 +36,17 @@ pub struct Stored {
     pub block: Block,
     /// The certificate given to [`Application::finalized`] with it.
     pub certificate: Option<Bytes>,
+}
+
+/// What came of putting a block together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filled {
+    /// The block's bytes, which are the ones that its hash is of.
+    Whole(Bytes),
+    /// Items at these places are missing; never empty.
+    Lacks(Vec<u32>),
+    /// It is no outline, or what it names is something else here.
+    Wrong,
 }
 
 /// The ledger behind consensus.
@@ -88,6 +99,25 @@ pub trait Application: Clone + Send + Sync + 'static {
         block: Block,
         certificate: Option<Bytes>,
     ) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// A block of which items are only named that the other nodes have probably heard of. `None`: send it whole.
+    fn outline(&self, block: &Bytes) -> Option<Bytes> {
+        let _ = block;
+        None
+    }
+
+    /// Puts a block together from an outline, which may come from anybody: from `items` by their places, and from what this node
+    /// has heard.
+    fn fill(&self, outline: &Bytes, items: &BTreeMap<u32, Bytes>) -> Filled {
+        let _ = (outline, items);
+        Filled::Wrong
+    }
+
+    /// Items of a block by their places. `None`: it has none there.
+    fn items(&self, block: &Bytes, places: &[u32]) -> Option<Vec<Bytes>> {
+        let _ = (block, places);
+        None
+    }
 
     /// Notified (`notify_one` suffices) when work arrives that `propose` would put in a block.
     fn work(&self) -> Arc<Notify>;

@@ -3,7 +3,7 @@
 //! ```text
 //!            work ┌────────┐ propose, verify ┌────────┐ block ┌───────────────┐
 //!   ledger  ◄────►│Proposer│◄───────────────►│ Inline │◄─────►│ marshal       │◄── backfill
-//!     ▲           └────────┘                 └───▲────┘       │ cache, archive│◄── broadcast
+//!     ▲           └────────┘                 └───▲────┘       │ cache, archive│◄── broadcast (slim)
 //!     │ finalized ┌────────┐   digest, verdicts  │            └──────┬────────┘
 //!     └───────────│Delivery│◄──────┐         ┌───▼────┐              │ final blocks in order
 //!                 └────────┘       │         │simplex │◄── votes, certificates, resolver
@@ -50,6 +50,7 @@ use crate::{
     peers::{self, Opened},
     progress::Shared,
     proposer::Rules,
+    slim::slim,
     stats::Stats,
 };
 
@@ -216,7 +217,8 @@ impl<A: Application> Setup<A> {
                 strategy: Sequential,
             },
         );
-        tasks.push(("broadcast", broadcast.start(channels.broadcast)));
+        let channel = slim(self.app.clone(), self.max_block_bytes, self.stats.clone(), channels.broadcast);
+        tasks.push(("broadcast", broadcast.start(channel)));
         let resolver = marshal::resolver::p2p::init(
             context.child("backfill"),
             marshal::resolver::p2p::Config {

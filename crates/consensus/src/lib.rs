@@ -50,10 +50,11 @@ mod proposer;
 mod recall;
 #[cfg(test)]
 mod simulation;
+mod slim;
 mod stats;
 mod witness;
 
-pub use application::{Application, At, EpochSpan, Stored};
+pub use application::{Application, At, EpochSpan, Filled, Stored};
 pub use block::{Block, Header, HeaderOf};
 pub use config::{Config, Network, Timeouts, public_key};
 pub use directory::{DirectoryLock, lock, set_aside};

@@ -41,16 +41,18 @@ use crate::{
     epochs::{Epochs, key_of},
     gossip::MAX_GOSSIP_BYTES,
     progress::Progress,
-    recall,
+    recall, slim,
 };
 
 /// Nodes that speak another version of what travels here do not connect at all.
-const WIRE: &[u8] = b"/wire 2";
+const WIRE: &[u8] = b"/wire 3";
 
 /// Votes, certificates and requests for them, a second and peer.
 const VOTES_PER_SECOND: NonZeroU32 = NZU32!(512);
-/// Blocks and requests for them, a second and peer.
+/// Requests for blocks and their answers, a second and peer.
 const BLOCKS_PER_SECOND: NonZeroU32 = NZU32!(32);
+/// Blocks on their way, questions about their items, and the answers, a second and peer.
+const BROADCAST_PER_SECOND: NonZeroU32 = NZU32!(96);
 /// Gossip messages, a second and peer.
 const GOSSIP_PER_SECOND: NonZeroU32 = NZU32!(128);
 
@@ -81,7 +83,7 @@ pub(crate) fn open<E: Runtime, A: Application>(context: E, setup: &Setup<A>) -> 
     // Sending more than the limit panics: it must admit whatever either part may send.
     let limit = commonware_p2p::max_message_size(&[
         prefixed(simplex::max_payload_size::<Scheme, sha256::Digest>(MAX_VALIDATORS)),
-        marshal::max_payload_size::<Standard<Block>, Scheme>(MAX_VALIDATORS, &setup.codec()),
+        marshal::max_payload_size::<Standard<Block>, Scheme>(MAX_VALIDATORS, &setup.codec()) + slim::HEAD,
         MAX_GOSSIP_BYTES,
         prefixed(recall::MAX_BYTES),
     ]);
@@ -118,7 +120,7 @@ pub(crate) fn open<E: Runtime, A: Application>(context: E, setup: &Setup<A>) -> 
         votes: register(0, VOTES_PER_SECOND),
         certificates: register(1, VOTES_PER_SECOND),
         resolver: register(2, VOTES_PER_SECOND),
-        broadcast: register(3, BLOCKS_PER_SECOND),
+        broadcast: register(3, BROADCAST_PER_SECOND),
         backfill: register(4, BLOCKS_PER_SECOND),
         recall: Some(register(6, RECALL_PER_SECOND)),
         follow: Some(register(7, RECALL_PER_SECOND)),

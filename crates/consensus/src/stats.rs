@@ -52,6 +52,14 @@ pub struct Snapshot {
     pub finality_recent: Duration,
     /// Whether this node votes.
     pub voting: Voting,
+    /// Blocks that came as an outline, to be put together here.
+    pub outlines: u64,
+    /// Items of these that were not here and had to be asked for.
+    pub items_asked: u64,
+    /// Blocks that came whole.
+    pub whole_blocks: u64,
+    /// Bytes that came as blocks, outlines or items.
+    pub block_bytes: u64,
     /// By index.
     pub validators: Vec<ValidatorStats>,
 }
@@ -83,6 +91,10 @@ pub struct Stats {
     finalized: AtomicU64,
     timing: Mutex<Timing>,
     voting: Mutex<Option<watch::Receiver<Voting>>>,
+    pub(crate) outlines: AtomicU64,
+    pub(crate) items_asked: AtomicU64,
+    pub(crate) whole_blocks: AtomicU64,
+    pub(crate) block_bytes: AtomicU64,
     epoch: AtomicU64,
     /// By index in the set of the epoch.
     validators: RwLock<Vec<Votes>>,
@@ -116,6 +128,10 @@ impl Stats {
             faults: v.faults.load(Relaxed),
         };
         Snapshot {
+            outlines: self.outlines.load(Relaxed),
+            items_asked: self.items_asked.load(Relaxed),
+            whole_blocks: self.whole_blocks.load(Relaxed),
+            block_bytes: self.block_bytes.load(Relaxed),
             epoch: self.epoch.load(Relaxed),
             view: self.view.load(Relaxed),
             leader: self.leader.load(Relaxed),

@@ -1,5 +1,6 @@
 //! The ledger as consensus sees it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +8,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use triad_chain::{ChainError, FinalBlock, Judgement, Ledger, Reign, header_of};
-use triad_consensus::{Application, At, Block, EpochSpan, Header, Stored};
+use triad_chain::{ChainError, FinalBlock, Judgement, Ledger, Reign, header_of, outline};
+use triad_consensus::{Application, At, Block, EpochSpan, Filled, Header, Stored};
+
+use crate::cluster::Recent;
 
 #[derive(Clone, Debug)]
 pub struct App {
     ledger: Ledger,
     told: Arc<Mutex<Told>>,
+    /// What other nodes have heard, too.
+    recent: Arc<Recent>,
 }
 
 /// The ledger's epochs as consensus wants them, made once a change.
@@ -25,8 +30,8 @@ struct Told {
 }
 
 impl App {
-    pub fn new(ledger: Ledger) -> App {
-        App { ledger, told: Arc::default() }
+    pub fn new(ledger: Ledger, recent: Arc<Recent>) -> App {
+        App { ledger, told: Arc::default(), recent }
     }
 
     fn told<T>(&self, what: impl FnOnce(&Told) -> T) -> T {
@@ -140,6 +145,22 @@ impl Application for App {
                 Err(error) => fatal(&error),
             }
         }
+    }
+
+    fn outline(&self, block: &Bytes) -> Option<Bytes> {
+        outline::outline(block, |name| self.recent.holds(name))
+    }
+
+    fn fill(&self, outline: &Bytes, items: &BTreeMap<u32, Bytes>) -> Filled {
+        match outline::fill(outline, items, |name| self.recent.get(name)) {
+            outline::Filled::Whole(block) => Filled::Whole(block),
+            outline::Filled::Lacks(places) => Filled::Lacks(places),
+            outline::Filled::Wrong => Filled::Wrong,
+        }
+    }
+
+    fn items(&self, block: &Bytes, places: &[u32]) -> Option<Vec<Bytes>> {
+        outline::items(block, places)
     }
 
     async fn finalized(&self, block: Block, certificate: Option<Bytes>) -> Result<(), String> {

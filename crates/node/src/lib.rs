@@ -226,8 +226,9 @@ impl Node {
             disk::Watch::new(layout.dir.clone(), options.disk_reserve, gate.clone(), &mut registry);
         room.look().map_err(anyhow::Error::msg)?;
         let disk = tokio::spawn(room.run());
+        let recent = Arc::<cluster::Recent>::default();
         let start = |config| {
-            let app = App::new(ledger.clone());
+            let app = App::new(ledger.clone(), recent.clone());
             tokio::task::spawn_blocking(move || triad_consensus::start(config, app))
         };
         if options.accept_journal_loss {
@@ -243,7 +244,7 @@ impl Node {
             }
             started => started?,
         };
-        let cluster = cluster::Cluster::new(own_key, roster, ledger.clone(), &consensus);
+        let cluster = cluster::Cluster::new(own_key, roster, ledger.clone(), &consensus, recent);
         if networked {
             gate.shut_as(
                 "no-quorum",

@@ -111,7 +111,7 @@ fn node_refuses(data: &Path, place: &str, truth: &[(u32, u64)], runtime: &tokio:
     if let Ok(line) = line.as_ref().map(String::as_str)
         && !line.is_empty()
     {
-        let (http, rpc) = addresses(line);
+        let (http, rpc, _) = addresses(line);
         let node = Node { child, http, rpc };
         return serves_or_ends(node, place, truth, runtime);
     }

@@ -104,7 +104,8 @@ impl Place {
         loop {
             let text = std::fs::read_to_string(&out).unwrap_or_default();
             if text.ends_with('\n') {
-                return Some(addresses(text.lines().next().unwrap()));
+                let (http, rpc, _) = addresses(text.lines().next().unwrap());
+                return Some((http, rpc));
             }
             if !self.runs_still() {
                 return None;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use triad_consensus::{Config, Handle, Network, public_key, start};
+use triad_consensus::{Config, Handle, Network, Snapshot, public_key, start};
 
 use crate::{
     check_certificates,
@@ -44,7 +44,7 @@ impl Cluster {
             peers: self.keys.iter().map(|(_, public, address)| (*public, *address)).collect(),
             observers: Vec::new(),
         });
-        let ledger = Ledger::open(dir, Options { items_a_block: 5, ..Options::default() });
+        let ledger = Ledger::open(dir, Options { items_a_block: 5, outlines: true, ..Options::default() });
         (start(config, ledger.clone()).unwrap(), ledger)
     }
 }
@@ -89,6 +89,12 @@ fn four_validators_agree_and_survive_one_down() {
                 assert_eq!(ledger.digest(height), self::digest(&validators, height), "height {height}");
             }
         }
+        // Blocks came as outlines; what was not there, or was something else, was asked for.
+        let stats: Vec<_> =
+            validators.iter().flatten().map(|(handle, _)| handle.stats().snapshot()).collect();
+        let sum = |of: fn(&Snapshot) -> u64| stats.iter().map(of).sum::<u64>();
+        let (outlines, asked, whole) = (sum(|s| s.outlines), sum(|s| s.items_asked), sum(|s| s.whole_blocks));
+        assert!(outlines > 0 && asked > 0 && whole > 0, "{outlines} outlines, {asked} items, {whole} whole");
         let keys: Vec<_> = cluster.keys.iter().map(|(_, public, _)| *public).collect();
         check_certificates(&ledger(&validators, 0), b"triad-cluster", &keys);
         for validator in validators.into_iter().flatten() {

@@ -1,10 +1,11 @@
 //! A small ledger for tests: items in blocks, committed to one append-only file with an fsync a block.
 //!
 //! Block bytes: parent 32 ‖ height u64 ‖ salt u64 ‖ items, each u32 length ‖ bytes. Digest: SHA-256 of them.
+//! Outline of a block: digest 32 ‖ parent 32 ‖ height u64 ‖ salt u64 ‖ a name of 8 bytes an item.
 //! Ledger file: a line a block, `height digest item item …`, items in hex.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     fs::{File, OpenOptions},
     io::Write as _,
     path::{Path, PathBuf},
@@ -15,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, watch};
-use triad_consensus::{Application, At, Block, Header, Stored};
+use triad_consensus::{Application, At, Block, Filled, Header, Stored};
 
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -43,11 +44,20 @@ pub struct Options {
     pub sync: bool,
     /// Height whose proposal panics.
     pub panic_at: Option<u64>,
+    /// Blocks are sent as outlines. A quarter of the items were never heard of, another quarter is something else here.
+    pub outlines: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { items_a_block: 1000, commit_delay: Duration::ZERO, fail_at: None, sync: true, panic_at: None }
+        Self {
+            items_a_block: 1000,
+            commit_delay: Duration::ZERO,
+            fail_at: None,
+            sync: true,
+            panic_at: None,
+            outlines: false,
+        }
     }
 }
 
@@ -100,6 +110,13 @@ fn build(parent: [u8; 32], height: u64, salt: u64, items: &[Bytes]) -> Block {
     }
     let header = Header { digest: Sha256::digest(&bytes).into(), parent, height, epoch: 0 };
     Block::new(header, bytes)
+}
+
+/// Items that were submitted to any ledger, by their names.
+static HEARD: Mutex<BTreeMap<[u8; 8], Bytes>> = Mutex::new(BTreeMap::new());
+
+fn name(item: &[u8]) -> [u8; 8] {
+    Sha256::digest(item)[..8].try_into().unwrap()
 }
 
 /// The lines of a ledger file: height, digest, items. A torn last line is left out.
@@ -163,7 +180,9 @@ impl Ledger {
     }
 
     pub fn submit(&self, item: impl Into<Bytes>) {
-        self.state().queue.push_back(item.into());
+        let item = item.into();
+        HEARD.lock().unwrap().insert(name(&item), item.clone());
+        self.state().queue.push_back(item);
         self.inner.work.notify_one();
     }
 
@@ -295,6 +314,40 @@ impl Application for Ledger {
         tokio::task::spawn_blocking(move || ledger.commit(&block, certificate))
             .await
             .map_err(|e| e.to_string())?
+    }
+
+    fn outline(&self, block: &Bytes) -> Option<Bytes> {
+        if !self.inner.options.outlines {
+            return None;
+        }
+        let (header, items) = parse(block).ok()?;
+        let mut out = header.digest.to_vec();
+        out.extend_from_slice(&block[..48]);
+        items.iter().for_each(|item| out.extend_from_slice(&name(item)));
+        Some(out.into())
+    }
+
+    fn fill(&self, outline: &Bytes, items: &BTreeMap<u32, Bytes>) -> Filled {
+        let (head, names) = outline.split_at(80);
+        let (mut all, mut lacks) = (Vec::new(), Vec::new());
+        for (place, name) in (0..).zip(names.chunks_exact(8)) {
+            let heard = HEARD.lock().unwrap().get(name).cloned().filter(|_| name[0] % 4 != 0);
+            let found = items.get(&place).cloned().or_else(|| {
+                heard.map(|item| if name[0] % 4 == 1 { [&item, &b"!"[..]].concat().into() } else { item })
+            });
+            found.map_or_else(|| lacks.push(place), |item| all.push(item));
+        }
+        if !lacks.is_empty() {
+            return Filled::Lacks(lacks);
+        }
+        let number = |at: usize| u64::from_be_bytes(head[at..at + 8].try_into().unwrap());
+        let block = build(head[32..64].try_into().unwrap(), number(64), number(72), &all);
+        if block.digest == head[..32] { Filled::Whole(block.bytes) } else { Filled::Wrong }
+    }
+
+    fn items(&self, block: &Bytes, places: &[u32]) -> Option<Vec<Bytes>> {
+        let (_, items) = parse(block).ok()?;
+        places.iter().map(|place| items.get(*place as usize).cloned()).collect()
     }
 
     fn work(&self) -> Arc<Notify> {

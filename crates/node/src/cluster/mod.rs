@@ -13,6 +13,7 @@ mod evidence;
 mod kept;
 pub mod message;
 pub mod peers;
+mod recent;
 mod report;
 mod roster;
 
@@ -29,6 +30,7 @@ use triad_consensus::{EvidenceStore, Gossip, Heard, Stats, Told};
 
 use message::{Hello, MAX_WORK_BYTES, Message};
 pub use peers::{Member, Peers, Standing};
+pub use recent::Recent;
 pub use roster::Roster;
 
 const HELLO: Duration = Duration::from_millis(500);
@@ -65,6 +67,7 @@ pub struct Cluster {
     program: String,
     oldest: kept::Oldest,
     tiles: backfill::Answers,
+    recent: Arc<Recent>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -79,6 +82,7 @@ impl Cluster {
         roster: Roster,
         ledger: Ledger,
         consensus: &triad_consensus::Handle,
+        recent: Arc<Recent>,
     ) -> Arc<Cluster> {
         let members = ledger.reigns().last().map(|reign| roster.members(reign)).unwrap_or_default();
         Arc::new(Cluster {
@@ -91,6 +95,7 @@ impl Cluster {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             oldest: kept::Oldest::default(),
             tiles: backfill::Answers::default(),
+            recent,
         })
     }
 
@@ -165,6 +170,10 @@ impl Cluster {
         if items == 0 {
             return;
         }
+        for own in [&statements, &transactions] {
+            // Copied: a door's statement may be a small part of a large buffer.
+            self.recent.add(&own.iter().map(|item| Bytes::copy_from_slice(item)).collect::<Vec<_>>());
+        }
         let message = Message::Work { statements, transactions }.encode();
         match out.send(Told::all(message)).await {
             Ok(()) => self.counts.sent.fetch_add(items, Relaxed),
@@ -183,6 +192,8 @@ impl Cluster {
                 Ok(Message::Work { statements, transactions }) => {
                     let items = (statements.len() + transactions.len()) as u64;
                     self.counts.received.fetch_add(items, Relaxed);
+                    self.recent.add(&statements);
+                    self.recent.add(&transactions);
                     let inbox = inboxes.entry(from).or_insert_with(|| inbox(submitter.peer()));
                     if inbox.try_send((statements, transactions)).is_err() {
                         self.counts.dropped.fetch_add(items, Relaxed);

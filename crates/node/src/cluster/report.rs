@@ -89,6 +89,12 @@ impl Cluster {
                 "dropped": self.counts.dropped.load(Relaxed) + self.ledger.work_kept(),
                 "malformed": self.counts.malformed.load(Relaxed),
             },
+            "blocks": {
+                "outlines": stats.outlines,
+                "items_asked": stats.items_asked,
+                "whole": stats.whole_blocks,
+                "bytes": stats.block_bytes,
+            },
             "evidence": proven.values().sum::<u64>(),
             "nodes": members.iter().map(|m| self.member(m, &stats, &proven)).collect::<Vec<_>>(),
         })
@@ -172,6 +178,15 @@ impl Cluster {
             (counts.dropped.load(Relaxed) + self.ledger.work_kept()) as f64,
         );
         one("messages_malformed", "counter", "Not understood", counts.malformed.load(Relaxed) as f64);
+        one("block_outlines", "counter", "Blocks that came as an outline", stats.outlines as f64);
+        one("block_items_asked", "counter", "Items of outlines that were not here", stats.items_asked as f64);
+        one("blocks_whole", "counter", "Blocks that came whole", stats.whole_blocks as f64);
+        one(
+            "block_bytes",
+            "counter",
+            "Bytes that came as blocks, outlines or items",
+            stats.block_bytes as f64,
+        );
         let heads = [
             ("votes", "counter", "Votes seen"),
             ("faults", "counter", "Double votes seen, whether or not they can be proven"),
