@@ -30,6 +30,42 @@ fn receipt_of(runtime: &tokio::runtime::Runtime, http: &str, leaf: u64, path: &P
     Receipt::decode(&bytes).unwrap()
 }
 
+/// Deploys `TriadVerifier` and calls it with what `triad receipt evm` gives. Any EVM would do: this chain's own simulates it.
+fn proven_by_the_contract(runtime: &tokio::runtime::Runtime, net: &Network, leaf: u64) {
+    let out = net.dir.join("late.evm.json");
+    let mut args = vec!["receipt".to_owned(), "evm".into(), leaf.to_string(), "--out".into()];
+    args.extend([out.display().to_string(), "--api".into(), net.nodes[5].http.clone()]);
+    net.nodes[..5].iter().for_each(|node| args.extend(["--also".into(), node.http.clone()]));
+    triad(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    let made: Value = serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap();
+    let artifact = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/artifacts/TriadVerifier.json");
+    let artifact: Value = serde_json::from_slice(&std::fs::read(artifact).unwrap()).unwrap();
+    let arguments = made["constructor_arguments"].as_str().unwrap().trim_start_matches("0x");
+    let creation = format!("{}{arguments}", artifact["bytecode"].as_str().unwrap());
+    let from = alloy_primitives::Address::repeat_byte(0x11);
+    let calldata = &made["calldata"];
+    let overs = calldata["handOver"].as_array().unwrap();
+    assert_eq!(overs.len(), 2, "{calldata}");
+    let simulate = |data: &[&Value]| {
+        let mut calls = vec![serde_json::json!({"from": from, "input": creation, "gas": "0x989680"})];
+        let call = |data: &&Value| serde_json::json!({"from": from, "to": from.create(0), "input": data, "gas": "0x989680"});
+        calls.extend(data.iter().map(call));
+        let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": "eth_simulateV1",
+            "params": [{"blockStateCalls": [{"calls": calls}]}, "latest"]});
+        let answer: Value = runtime.block_on(async {
+            let post = reqwest::Client::new().post(&net.nodes[5].rpc).json(&body);
+            post.send().await.unwrap().json().await.unwrap()
+        });
+        let calls = answer["result"][0]["calls"].as_array().unwrap_or_else(|| panic!("{answer}")).clone();
+        calls.iter().map(|call| call["status"] == "0x1").collect::<Vec<_>>()
+    };
+    let prove = &calldata["proveStatement"];
+    let submit = &calldata["submitCheckpoint"];
+    assert_eq!(simulate(&[&overs[0], &overs[1], submit, prove]), [true; 5]);
+    // Not without the second one.
+    assert_eq!(simulate(&[&overs[0], submit]), [true, true, false]);
+}
+
 #[test]
 fn validators_come_and_go_while_the_load_runs() {
     let dir = tempfile::tempdir().unwrap();
@@ -110,6 +146,8 @@ fn validators_come_and_go_while_the_load_runs() {
             assert_eq!(verify(&path, &genesis)["verified"], Value::Bool(false));
         }
     }
+    // A contract on another chain, which knows the validators of genesis, is led through both hand-overs to the last receipt.
+    proven_by_the_contract(&runtime, &net, late);
     // Who wrote the end of the second epoch down believes no receipt that former validators could make alone.
     let found = runtime.block_on(get(format!("{}/v1/validators", net.nodes[5].http))).unwrap();
     let trusted = found["epochs"][1]["last_digest"].as_str().unwrap();

@@ -33,6 +33,9 @@ pub struct SnapshotArgs {
     /// Accounts of the state.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     accounts: u64,
+    /// Statements in the log, of 200 bytes each until they are sent; 0: none.
+    #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(0..=20_000_000))]
+    leaves: u32,
     /// Where the chains are made, and removed again.
     #[arg(long, default_value = ".", value_name = "DIR")]
     data_dir: PathBuf,
@@ -195,7 +198,11 @@ pub fn run(command: Command) -> Done {
             Ok(if missing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
         Command::Snapshot(args) => {
-            let options = snapshot::Options { accounts: args.accounts, data_dir: args.data_dir };
+            let options = snapshot::Options {
+                accounts: args.accounts,
+                leaves: args.leaves as usize,
+                data_dir: args.data_dir,
+            };
             let report = snapshot::run(&options)?;
             if args.json {
                 println!("{}", serde_json::to_string(&report)?);
