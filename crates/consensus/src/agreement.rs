@@ -201,9 +201,10 @@ where
         let resolver = ports.resolver.of(epoch).await;
 
         let alone = self.alone();
-        // Others bring whoever began later to where they are; alone there is nobody.
+        // Others bring whoever began later to where they are; a lone validator has nobody who could.
+        let lone = validators.len() == 1;
         let floor = match &self.root {
-            Some(root) if alone && root.epoch().get() == epoch => simplex::Floor::Finalized(root.clone()),
+            Some(root) if lone && root.epoch().get() == epoch => simplex::Floor::Finalized(root.clone()),
             _ => simplex::Floor::Genesis(parent),
         };
         let timeouts = self.checked.timeouts;

@@ -40,6 +40,7 @@ impl<E: Runtime> Archives<E> {
             blocks: open(context.child("blocks"), setup, cache, "blocks", setup.codec()).await?,
         };
         archives.refuse_stale_journal(setup, floor).await?;
+        refuse_copy(setup)?;
         Ok(archives)
     }
 
@@ -82,13 +83,19 @@ impl<E: Runtime> Archives<E> {
                 "block {height} became final in view {view}, the journal ends in view {journal}"
             ));
         }
-        // Nothing here contradicts itself, and nobody else can say what this key voted.
-        if setup.directory.copied() && setup.directory.voted().is_some() {
-            let (dir, key) = (setup.directory.path().to_owned(), setup.directory.key().to_owned());
-            return Err(ConsensusError::DirectoryCopied { dir, key });
-        }
         Ok(())
     }
+}
+
+/// A copy holds nothing that contradicts itself, and nobody else can say what a lone validator voted.
+fn refuse_copy<A: Application>(setup: &Setup<A>) -> Result<(), ConsensusError> {
+    let (directory, reign) = (&setup.directory, setup.epochs.current());
+    let lone = reign.validators.len() == 1 && reign.validators.position(&setup.checked.public).is_some();
+    if lone && directory.copied() && directory.voted().is_some() {
+        let (dir, key) = (directory.path().to_owned(), directory.key().to_owned());
+        return Err(ConsensusError::DirectoryCopied { dir, key });
+    }
+    Ok(())
 }
 
 async fn open<E: Runtime, A, V: CodecShared>(

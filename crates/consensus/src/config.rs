@@ -22,11 +22,12 @@ pub struct Config {
     /// Ed25519 public keys of all validators, in ascending order. Where the ledger knows of epochs
     /// ([`crate::Application::epochs`]) these are of the first one.
     pub validators: Vec<[u8; 32]>,
-    /// Where to listen and where the others are; needed with more than one validator, unused with one.
+    /// Where to listen and where the others are; needed with more than one validator. A lone validator without one has no
+    /// network at all; with one, others can follow it.
     pub network: Option<Network>,
-    /// The key need not be a validator's: the node follows finality while it is none. Needs two validators or more.
+    /// The key need not be a validator's: the node follows finality while it is none.
     pub observer: bool,
-    /// Carries the node's own messages between nodes ([`crate::gossip()`]); unused with one validator.
+    /// Carries the node's own messages between nodes ([`crate::gossip()`]); unused without a network.
     pub gossip: Option<GossipPort>,
     /// Upper bound of a block's bytes. It may grow between starts, never shrink.
     pub max_block_bytes: usize,
@@ -197,10 +198,14 @@ impl Config {
                 keys.len()
             ));
         }
-        if !current.contains(&own) && keys.len() < 2 {
-            return bad("a chain with one validator has no network to observe".into());
+        if !current.contains(&own) && self.network.is_none() {
+            return bad(
+                "a node that follows needs a network: a listen address and the validators' addresses".into(),
+            );
         }
-        let timeouts = self.timeouts.unwrap_or_else(|| Timeouts::for_validators(keys.len(), self.heartbeat));
+        // A lone validator with a network has others that follow, and may become one of several.
+        let members = keys.len().max(if self.network.is_some() { 2 } else { 1 });
+        let timeouts = self.timeouts.unwrap_or_else(|| Timeouts::for_validators(members, self.heartbeat));
         if timeouts.leader.is_zero() || timeouts.certification <= timeouts.leader || timeouts.retry.is_zero()
         {
             return bad(format!(
@@ -215,7 +220,7 @@ impl Config {
         let mut peers = Vec::new();
         let mut observers = Vec::new();
         let mut listen = None;
-        if keys.len() > 1 {
+        if members > 1 {
             let Some(network) = &self.network else {
                 return bad(format!(
                     "{} validators need a network: a listen address and the peers' addresses",

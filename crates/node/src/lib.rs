@@ -32,6 +32,9 @@ use layout::{Layout, ValidatorKeys};
 /// Room on the disk below which a node only reads, in bytes, unless the operator says otherwise.
 pub const DISK_RESERVE: u64 = 256 << 20;
 
+/// Final blocks that consensus keeps for peers, besides the ledger's.
+const PRUNE_DEPTH: u64 = 2048;
+
 /// How often a node looks for what it may drop.
 const PRUNE: Duration = Duration::from_secs(20);
 
@@ -174,6 +177,8 @@ impl Node {
             gossip = Some(ours);
             consensus.gossip = Some(port);
             consensus.observer = observer;
+            // Others may have been off for longer than a lone validator would keep blocks for itself.
+            consensus.prune_depth = consensus.prune_depth.max(PRUNE_DEPTH);
             consensus.network = Some(triad_consensus::Network {
                 listen: network.listen,
                 peers: network.peers.clone(),

@@ -171,3 +171,65 @@ fn validators_come_and_go_while_the_load_runs() {
         assert_eq!(audit["ok"], true, "{audit}");
     }
 }
+
+#[test]
+fn a_chain_of_one_is_followed_and_becomes_one_of_two() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = runtime();
+    let mut net = Network::new(dir.path(), 1);
+    net.add_observer();
+    net.start();
+    net.ready(&runtime, READY);
+    register(dir.path(), &net.nodes[0].http, &net.nodes[0].rpc);
+    let height = net.height(&runtime, 0);
+    net.checkpoints(&runtime, height, READY);
+    let doors: Vec<String> = net.nodes.iter().map(|n| n.http.clone()).collect();
+    let (load, senders) = Load::start(&runtime, &doors, 3);
+    let network = |http: &str| runtime.block_on(get(format!("{http}/v1/network"))).unwrap_or_default();
+    assert_eq!(network(&doors[1])["role"], "observer");
+
+    let (entry, listen) = net.add_candidate("acme");
+    let what = ["add", "--entry", entry.to_str().unwrap(), "--network", &listen];
+    pass(&net, &what, &[0], &doors[0]);
+    // Who follows is admitted by whom its configuration names, the newcomer too.
+    let listed = std::fs::read_to_string(net.nodes[0].data.join("node.toml")).unwrap();
+    let at = listed.find("[[network.observers]]").unwrap();
+    let path = net.nodes[2].data.join("node.toml");
+    std::fs::write(&path, format!("{}\n{}", std::fs::read_to_string(&path).unwrap(), &listed[at..])).unwrap();
+    net.nodes[2].start();
+    wait_for("the epoch of two", EPOCH, || net.nodes.iter().all(|node| network(&node.http)["epoch"] == 1));
+    net.ready(&runtime, READY);
+    wait_for("both votes", READY, || {
+        [0, 2].iter().all(|i| {
+            let now = network(&net.nodes[*i].http);
+            let votes = |n: &Value| n["votes"]["finalize"].as_u64() > Some(0);
+            now["voting"] == "allowed"
+                && now["nodes"].as_array().unwrap().iter().filter(|n| votes(n)).count() == 2
+        })
+    });
+    let before = load.acknowledged.lock().unwrap().len();
+    wait_for("the load to go on", READY, || load.acknowledged.lock().unwrap().len() > before + 20);
+    load.stop.store(true, Relaxed);
+    for sender in senders {
+        runtime.block_on(sender).unwrap();
+    }
+    let acknowledged = load.acknowledged.lock().unwrap().clone();
+    let height = net.height(&runtime, 0);
+    let checkpoints = net.checkpoints(&runtime, height, READY);
+    for other in &checkpoints[1..] {
+        assert_eq!(other["digest"], checkpoints[0]["digest"], "block {height}");
+    }
+    let leaf = *acknowledged.values().max().unwrap();
+    let path = dir.path().join("receipt");
+    let receipt = receipt_of(&runtime, &net.nodes[1].http, leaf, &path);
+    assert_eq!(receipt.hand_overs.len(), 1);
+    assert_eq!(verify(&path, &net.dir.join("genesis.json"))["verified"], true);
+    let pairs: Vec<(u32, u64)> = acknowledged.iter().map(|(n, leaf)| (*n, *leaf)).collect();
+    check_all(&runtime, &net.nodes[2].http, &Arc::new(Mutex::new(pairs)));
+    for node in &mut net.nodes {
+        node.stop();
+    }
+    for node in &net.nodes {
+        assert_eq!(audit(&node.data)["ok"], true);
+    }
+}

@@ -93,9 +93,7 @@ pub fn create(dir: &Path, n: usize, new: &NewChain) -> anyhow::Result<ChainSpec>
             rpc: Some(port()?),
             mqtt: Some(port()?),
             heartbeat_ms: Some(HEARTBEAT_MS),
-            network: (n > 1).then_some(network),
-            // A node of one has no network section to find its directory by.
-            data_dir: (n == 1).then(|| fs::canonicalize(&layout.dir)).transpose()?,
+            network: Some(network),
             ..FileConfig::default()
         };
         write_config(&layout.dir.join(CONFIG), &config)?;

@@ -146,18 +146,17 @@ impl Network {
     fn join(&mut self, name: &str) -> String {
         let data = self.dir.join(name);
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        // Each validator's key and address, from what the others know.
-        let mut peers = std::collections::BTreeMap::new();
-        for node in
-            self.nodes.iter().filter(|n| n.data.file_name().unwrap().to_string_lossy().starts_with("node-"))
-        {
-            let config: toml::Table =
-                std::fs::read_to_string(node.data.join("node.toml")).unwrap().parse().unwrap();
-            for peer in config["network"]["peers"].as_array().unwrap() {
-                let text = |name: &str| peer[name].as_str().unwrap().to_owned();
-                peers.insert(text("key"), text("address"));
-            }
-        }
+        // Each first validator's key, in genesis, and where it listens.
+        let genesis = std::fs::read(self.dir.join("genesis.json")).unwrap();
+        let genesis: Value = serde_json::from_slice(&genesis).unwrap();
+        let peer = |(i, validator): (usize, &Value)| {
+            let key = validator["consensus_key"].as_str().unwrap().trim_start_matches("0x").to_owned();
+            let config = std::fs::read_to_string(self.dir.join(format!("node-{i}/node.toml"))).unwrap();
+            let config: toml::Table = config.parse().unwrap();
+            (key, config["network"]["listen"].as_str().unwrap().to_owned())
+        };
+        let peers: Vec<(String, String)> =
+            genesis["validators"].as_array().unwrap().iter().enumerate().map(peer).collect();
         let mut join = Command::new(TRIAD);
         join.args(["network", "join", "--listen", &free.to_string(), "--genesis"]);
         join.arg(self.dir.join("genesis.json")).arg("--data-dir").arg(&data);
