@@ -52,6 +52,7 @@ mod recall;
 mod simulation;
 mod slim;
 mod stats;
+mod traffic;
 mod witness;
 
 pub use application::{Application, At, EpochSpan, Filled, Stored};
@@ -64,6 +65,7 @@ pub use gossip::{Gossip, GossipPort, Heard, MAX_GOSSIP_BYTES, Told, gossip};
 pub use handle::{Handle, start};
 pub use recall::Voting;
 pub use stats::{Snapshot, Stats, ValidatorStats};
+pub use traffic::PeerBytes;
 
 pub(crate) type Scheme = commonware_consensus::simplex::scheme::ed25519::Scheme;
 pub(crate) type Mailbox = commonware_consensus::marshal::core::Mailbox<

@@ -42,6 +42,7 @@ use crate::{
     gossip::MAX_GOSSIP_BYTES,
     progress::Progress,
     recall, slim,
+    traffic::Counted,
 };
 
 /// Nodes that speak another version of what travels here do not connect at all.
@@ -60,7 +61,7 @@ const GOSSIP_PER_SECOND: NonZeroU32 = NZU32!(128);
 const RECALL_PER_SECOND: NonZeroU32 = NZU32!(16);
 
 type Handshake = Cups<Sake<PrivateKey>, ChaCha20Poly1305>;
-type Channel<E> = (Sender<PublicKey, E>, Receiver<PublicKey>);
+type Channel<E> = (Counted<Sender<PublicKey, E>>, Counted<Receiver<PublicKey>>);
 
 /// The largest set of validators that a chain may come to have. Fixed, since all nodes must admit messages of one size.
 const MAX_VALIDATORS: u32 = 100;
@@ -71,7 +72,7 @@ const MAX_PEERS: NonZeroUsize = NZUsize!(512);
 pub(crate) struct Opened<E: Runtime> {
     pub(crate) network: Network<E, Handshake>,
     pub(crate) oracle: Oracle<PublicKey>,
-    pub(crate) channels: Channels<Sender<PublicKey, E>, Receiver<PublicKey>>,
+    pub(crate) channels: Channels<Counted<Sender<PublicKey, E>>, Counted<Receiver<PublicKey>>>,
     pub(crate) gossip: Channel<E>,
     pub(crate) membership: Membership,
 }
@@ -115,7 +116,9 @@ pub(crate) fn open<E: Runtime, A: Application>(context: E, setup: &Setup<A>) -> 
         tracked: 0,
     };
     membership.track(&setup.epochs, &setup.app.addresses());
-    let mut register = |channel, rate| network.register(channel, Quota::per_second(rate));
+    let traffic = setup.stats.traffic.clone();
+    let mut register =
+        |channel, rate| Counted::both(&traffic, network.register(channel, Quota::per_second(rate)));
     let channels = Channels {
         votes: register(0, VOTES_PER_SECOND),
         certificates: register(1, VOTES_PER_SECOND),

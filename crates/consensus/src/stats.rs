@@ -1,15 +1,21 @@
 //! What consensus counts, for metrics and for people.
 
 use std::{
-    collections::VecDeque,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
 use commonware_utils::sync::{Mutex, RwLock};
 use tokio::sync::watch;
 
-use crate::recall::Voting;
+use crate::{
+    recall::Voting,
+    traffic::{PeerBytes, Traffic},
+};
 
 /// Blocks whose first sight is remembered until they are final.
 const REMEMBERED: usize = 64;
@@ -62,6 +68,8 @@ pub struct Snapshot {
     pub block_bytes: u64,
     /// By index.
     pub validators: Vec<ValidatorStats>,
+    /// By public key, of every node that was connected.
+    pub peers: BTreeMap<[u8; 32], PeerBytes>,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +103,7 @@ pub struct Stats {
     pub(crate) items_asked: AtomicU64,
     pub(crate) whole_blocks: AtomicU64,
     pub(crate) block_bytes: AtomicU64,
+    pub(crate) traffic: Arc<Traffic>,
     epoch: AtomicU64,
     /// By index in the set of the epoch.
     validators: RwLock<Vec<Votes>>,
@@ -128,6 +137,7 @@ impl Stats {
             faults: v.faults.load(Relaxed),
         };
         Snapshot {
+            peers: self.traffic.snapshot(),
             outlines: self.outlines.load(Relaxed),
             items_asked: self.items_asked.load(Relaxed),
             whole_blocks: self.whole_blocks.load(Relaxed),

@@ -117,6 +117,14 @@ fn seven_validators_lose_any_two_of_them_and_nothing_else() {
     }
     let acknowledged = load.acknowledged.lock().unwrap().clone();
     println!("{} acknowledged; refused on the way: {:?}", acknowledged.len(), load.refused.lock().unwrap());
+    // Blocks came as outlines of what had been relayed, and what each link carried is counted.
+    for node in &net.nodes {
+        let now = runtime.block_on(get(format!("{}/v1/network", node.http))).unwrap();
+        println!("{}", now["blocks"]);
+        assert!(now["blocks"]["outlines"].as_u64() > Some(0), "{}", now["blocks"]);
+        let peers = now["nodes"].as_array().unwrap().iter().filter(|peer| peer["self"] == false);
+        assert!(peers.filter(|peer| peer["bytes_received"].as_u64() > Some(0)).count() >= VALIDATORS - 2);
+    }
     let height = net.height(&runtime, up);
     let checkpoints = net.checkpoints(&runtime, height, READY);
     assert_eq!(checkpoints.len(), VALIDATORS + 1);

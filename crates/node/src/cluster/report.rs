@@ -129,6 +129,8 @@ impl Cluster {
                 "notarize": v.notarize, "nullify": v.nullify, "finalize": v.finalize,
             })),
             "faults": votes.map(|v| v.faults),
+            "bytes_sent": stats.peers.get(&member.key).map(|b| b.sent),
+            "bytes_received": stats.peers.get(&member.key).map(|b| b.received),
             "evidence": proven.get(&member.key).copied().unwrap_or(0),
         })
     }
@@ -192,6 +194,8 @@ impl Cluster {
             ("faults", "counter", "Double votes seen, whether or not they can be proven"),
             ("peer_connected", "gauge", "Heard lately"),
             ("peer_height", "gauge", "Last stored block"),
+            ("peer_sent_bytes", "counter", "Bytes to it, all channels, before encryption"),
+            ("peer_received_bytes", "counter", "Bytes from it"),
         ];
         for (name, kind, help) in heads {
             let _ = writeln!(out, "# HELP triad_network_{name} {help}.\n# TYPE triad_network_{name} {kind}");
@@ -199,7 +203,14 @@ impl Cluster {
                 let who = member.name.replace(['\\', '"', '\n'], "_");
                 let votes = member.index.and_then(|i| stats.validators.get(i as usize)).copied();
                 let (heard, connected) = self.present(member);
+                let bytes = stats.peers.get(&member.key).copied().unwrap_or_default();
                 let _ = match name {
+                    "peer_sent_bytes" => {
+                        writeln!(out, "triad_network_{name}_total{{node=\"{who}\"}} {}", bytes.sent)
+                    }
+                    "peer_received_bytes" => {
+                        writeln!(out, "triad_network_{name}_total{{node=\"{who}\"}} {}", bytes.received)
+                    }
                     "votes" => votes.map_or(Ok(()), |v| {
                         let kinds =
                             [("notarize", v.notarize), ("nullify", v.nullify), ("finalize", v.finalize)];

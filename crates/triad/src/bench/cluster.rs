@@ -65,6 +65,8 @@ pub struct Outcome {
     /// Bytes over the loopback a statement, TCP, votes, gossip, blocks and the client's own traffic included.
     pub loopback_bytes_per_statement: f64,
     pub statement_bytes: f64,
+    /// Bytes that a validator received from the others a statement: votes, gossip, blocks; before encryption.
+    pub wire_bytes_per_statement: f64,
     /// ERC-20 transfers a second, through one door.
     pub transfers_per_s: Option<f64>,
     /// A node that was off while the full load ran again, from its start until it has everything.
@@ -130,11 +132,12 @@ fn network(
     })?;
     let mut light = load(&nodes[0], 1, pool, Plan { from: 0, time: LIGHT, pace: Some(LIGHT_PACE) })?;
     let used = |nodes: &[LocalNode]| nodes.iter().map(|node| cpu::of_process(node.id())).sum::<f64>();
-    let (cpu_before, bytes_before) = (used(&nodes), loopback_bytes());
+    let (cpu_before, bytes_before, wire_before) = (used(&nodes), loopback_bytes(), received(&nodes)?);
     let time = Duration::from_secs(options.seconds);
     let mut full = load(&nodes[0], CONNECTIONS, pool, Plan { from: light.next, time, pace: None })?;
     let cpu_s = used(&nodes) - cpu_before;
     let bytes = loopback_bytes().saturating_sub(bytes_before);
+    let wire = received(&nodes)?.saturating_sub(wire_before);
     let mut next = full.next;
     let mut acknowledged: Vec<u32> = light.acknowledged.iter().chain(&full.acknowledged).copied().collect();
     let transfers_per_s = match options.transfers {
@@ -204,6 +207,7 @@ fn network(
         cpu_us_per_statement: cpu_s * 1e6 / done,
         loopback_bytes_per_statement: bytes as f64 / done,
         statement_bytes: pool.bytes() as f64 / pool.statements.len().max(1) as f64,
+        wire_bytes_per_statement: wire as f64 / n as f64 / done,
         transfers_per_s,
         catch_up,
         leader_killed_ms,
@@ -247,6 +251,17 @@ fn wait_level(nodes: &[LocalNode]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Bytes that all nodes together received from each other so far.
+fn received(nodes: &[LocalNode]) -> anyhow::Result<u64> {
+    let mut sum = 0;
+    for node in nodes {
+        let network = block_on(Api::new(&node.http)?.get("/v1/network"))?;
+        let all = network["nodes"].as_array().cloned().unwrap_or_default();
+        sum += all.iter().filter_map(|other| other["bytes_received"].as_u64()).sum::<u64>();
+    }
+    Ok(sum)
+}
+
 /// Index of the node that leads now.
 fn leader(nodes: &[LocalNode]) -> anyhow::Result<usize> {
     let api = Api::new(&nodes[0].http)?;
@@ -267,9 +282,9 @@ pub fn table(report: &Report) -> String {
     let m = &report.machine;
     let mut out = format!(
         "{} cores, {}, {} ({:.0} fsyncs/s); all nodes and the client on this machine\n\n\
-         | validators | statements/s | light ms p50 / p99 | full ms p50 / p99 | CPU µs a statement, all | loopback bytes a \
-         statement (of {:.0}) | ERC-20 transfers/s | catch-up: blocks/s, statements/s | leader killed: next final after | killed node back after |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+         | validators | statements/s | light ms p50 / p99 | full ms p50 / p99 | CPU µs a statement, all | bytes a statement (of {:.0}) that \
+         a validator receives | over the loopback, all | ERC-20 transfers/s | catch-up: blocks/s, statements/s | leader killed: next final after | killed node back after |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
         m.cores,
         m.cpu,
         m.file_system,
@@ -279,7 +294,7 @@ pub fn table(report: &Report) -> String {
     for c in &report.cases {
         let or_none = |x: Option<String>| x.unwrap_or_else(|| "-".into());
         out.push_str(&format!(
-            "| {} | {:.0} | {:.0} / {:.0} | {:.0} / {:.0} | {:.1} | {:.0} | {} | {} | {} | {} |\n",
+            "| {} | {:.0} | {:.0} / {:.0} | {:.0} / {:.0} | {:.1} | {:.0} | {:.0} | {} | {} | {} | {} |\n",
             c.validators,
             c.statements_per_s,
             c.light_ms_p50,
@@ -287,6 +302,7 @@ pub fn table(report: &Report) -> String {
             c.full_ms_p50,
             c.full_ms_p99,
             c.cpu_us_per_statement,
+            c.wire_bytes_per_statement,
             c.loopback_bytes_per_statement,
             or_none(c.transfers_per_s.map(|rate| format!("{rate:.0}"))),
             or_none(c.catch_up.as_ref().map(|c| format!("{:.0}, {:.0}", c.blocks_per_s, c.statements_per_s))),
