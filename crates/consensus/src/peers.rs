@@ -53,7 +53,7 @@ const VOTES_PER_SECOND: NonZeroU32 = NZU32!(512);
 /// Requests for blocks and their answers, a second and peer.
 const BLOCKS_PER_SECOND: NonZeroU32 = NZU32!(32);
 /// Blocks on their way, questions about their items, and the answers, a second and peer.
-const BROADCAST_PER_SECOND: NonZeroU32 = NZU32!(96);
+const BROADCAST_PER_SECOND: NonZeroU32 = NZU32!(64);
 /// Gossip messages, a second and peer.
 const GOSSIP_PER_SECOND: NonZeroU32 = NZU32!(128);
 

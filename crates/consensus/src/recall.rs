@@ -191,6 +191,13 @@ impl Recall {
         self.voting.send_replace(Voting::Denied { view });
     }
 
+    /// Ends the waiting once enough others have answered.
+    fn vote_if(&self, enough: bool) {
+        if enough && *self.voting.borrow() == Voting::Waiting {
+            self.voting.send_replace(Voting::Allowed);
+        }
+    }
+
     /// Asks and answers until the network ends.
     pub(crate) async fn run<E, S, R>(
         self,
@@ -267,11 +274,10 @@ impl Recall {
                     }
                     _ => {}
                 }
-                let waiting = *self.voting.borrow() == Voting::Waiting;
-                if waiting && answered.len() >= others {
-                    self.voting.send_replace(Voting::Allowed);
-                }
+                self.vote_if(answered.len() >= others);
             }
+            // A lone validator needs nobody's answer; whoever follows it had time to give one.
+            self.vote_if(answered.len() >= others);
         }
     }
 }

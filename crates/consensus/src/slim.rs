@@ -12,11 +12,13 @@
 //! items = 0x03 ‖ number u64 ‖ (length u32 ‖ item) …
 //! ```
 //!
+//! A sender answers each peer once with items of a block and once with the whole.
+//!
 //! Nothing depends on an answer: a block that cannot be put together is as one that was lost on the way, and marshal fetches it
 //! once others certify it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     num::NonZeroUsize,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -45,9 +47,17 @@ const SENT: usize = 8;
 const OPEN: usize = 32;
 const OPEN_EACH: usize = 4;
 
-/// The newest blocks sent as outlines, each with its number.
+/// The newest blocks sent as outlines, and how many there were.
 #[derive(Debug, Default)]
-struct Sent(Mutex<(u64, VecDeque<(u64, Bytes)>)>);
+struct Sent(Mutex<(u64, VecDeque<SentBlock>)>);
+
+#[derive(Debug)]
+struct SentBlock {
+    number: u64,
+    block: Bytes,
+    /// Who got items of it, and who the whole of it (true): each once.
+    served: BTreeSet<(Vec<u8>, bool)>,
+}
 
 impl Sent {
     /// The number that a block is sent under.
@@ -55,19 +65,22 @@ impl Sent {
         let mut sent = self.0.lock();
         let (last, newest) = &mut *sent;
         // Sent again, to others.
-        if let Some((number, _)) = newest.iter().find(|(_, known)| *known == block) {
-            return *number;
+        if let Some(known) = newest.iter().find(|known| known.block == block) {
+            return known.number;
         }
         *last += 1;
         if newest.len() == SENT {
             newest.pop_front();
         }
-        newest.push_back((*last, block));
+        newest.push_back(SentBlock { number: *last, block, served: BTreeSet::new() });
         *last
     }
 
-    fn get(&self, number: u64) -> Option<Bytes> {
-        self.0.lock().1.iter().find(|(n, _)| *n == number).map(|(_, block)| block.clone())
+    /// A block for a peer that asks for items of it, or for the whole; `None` when it had that before.
+    fn get(&self, number: u64, peer: &[u8], whole: bool) -> Option<Bytes> {
+        let mut sent = self.0.lock();
+        let found = sent.1.iter_mut().find(|sent| sent.number == number)?;
+        found.served.insert((peer.to_vec(), whole)).then(|| found.block.clone())
     }
 }
 
@@ -195,7 +208,8 @@ where
             WANT => {
                 let (places, odd) = rest.as_chunks();
                 let places: Vec<u32> = places.iter().map(|place| u32::from_be_bytes(*place)).collect();
-                let answer = self.out.sent.get(number).filter(|_| odd.is_empty()).and_then(|block| {
+                let block = self.out.sent.get(number, from.as_ref(), places.is_empty());
+                let answer = block.filter(|_| odd.is_empty()).and_then(|block| {
                     if places.is_empty() {
                         return Some(whole(&block.encode()));
                     }

@@ -178,7 +178,11 @@ fn a_chain_of_one_is_followed_and_becomes_one_of_two() {
     let runtime = runtime();
     let mut net = Network::new(dir.path(), 1);
     net.add_observer();
-    net.start();
+    // It needs nobody.
+    net.nodes[0].start();
+    net.ready(&runtime, READY);
+    wait_for("a block of its own", READY, || net.height(&runtime, 0) > 0);
+    net.nodes[1].start();
     net.ready(&runtime, READY);
     register(dir.path(), &net.nodes[0].http, &net.nodes[0].rpc);
     let height = net.height(&runtime, 0);

@@ -34,6 +34,9 @@ pub use recent::Recent;
 pub use roster::Roster;
 
 const HELLO: Duration = Duration::from_millis(500);
+/// Least time between two messages of work: the network carries 128 messages a second to a peer and drops what is more, and
+/// meanwhile the next message grows.
+const PACE: Duration = Duration::from_millis(10);
 const WATCH: Duration = Duration::from_millis(100);
 /// How long a node that starts waits for the others before it says that they are missing.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -141,6 +144,7 @@ impl Cluster {
 
     /// Takes whatever has come meanwhile into one message, so messages grow under load.
     async fn relay(&self, mut outgoing: mpsc::Receiver<Work>, out: mpsc::Sender<Told>) {
+        let mut out = Paced { out, next: tokio::time::Instant::now() };
         let mut ready: Vec<Work> = Vec::new();
         while outgoing.recv_many(&mut ready, 2048).await > 0 {
             let (mut statements, mut transactions, mut bytes) = (Vec::new(), Vec::new(), 0);
@@ -149,7 +153,8 @@ impl Cluster {
                     Work::Statement(item) | Work::Transaction(item) => item.len(),
                 };
                 if bytes + size > MAX_WORK_BYTES {
-                    self.send(&out, std::mem::take(&mut statements), std::mem::take(&mut transactions)).await;
+                    self.send(&mut out, std::mem::take(&mut statements), std::mem::take(&mut transactions))
+                        .await;
                     bytes = 0;
                 }
                 if size > MAX_WORK_BYTES {
@@ -161,22 +166,24 @@ impl Cluster {
                     Work::Transaction(item) => transactions.push(item),
                 }
             }
-            self.send(&out, statements, transactions).await;
+            self.send(&mut out, statements, transactions).await;
         }
     }
 
-    async fn send(&self, out: &mpsc::Sender<Told>, statements: Vec<Bytes>, transactions: Vec<Bytes>) {
+    async fn send(&self, out: &mut Paced, statements: Vec<Bytes>, transactions: Vec<Bytes>) {
         let items = (statements.len() + transactions.len()) as u64;
         if items == 0 {
             return;
         }
-        for own in [&statements, &transactions] {
-            // Copied: a door's statement may be a small part of a large buffer.
-            self.recent.add(&own.iter().map(|item| Bytes::copy_from_slice(item)).collect::<Vec<_>>());
-        }
+        // Copied: a door's statement may be a small part of a large buffer.
+        let own: Vec<Bytes> =
+            statements.iter().chain(&transactions).map(|item| Bytes::copy_from_slice(item)).collect();
         let message = Message::Work { statements, transactions }.encode();
-        match out.send(Told::all(message)).await {
-            Ok(()) => self.counts.sent.fetch_add(items, Relaxed),
+        match out.send(message).await {
+            Ok(()) => {
+                self.recent.add(&own);
+                self.counts.sent.fetch_add(items, Relaxed)
+            }
             Err(_) => self.counts.dropped.fetch_add(items, Relaxed),
         };
     }
@@ -276,6 +283,20 @@ impl Cluster {
             }
             tokio::time::sleep(WATCH).await;
         }
+    }
+}
+
+/// Sends to all, not more often than the network carries.
+struct Paced {
+    out: mpsc::Sender<Told>,
+    next: tokio::time::Instant,
+}
+
+impl Paced {
+    async fn send(&mut self, message: Bytes) -> Result<(), mpsc::error::SendError<Told>> {
+        tokio::time::sleep_until(self.next).await;
+        self.next = tokio::time::Instant::now() + PACE;
+        self.out.send(Told::all(message)).await
     }
 }
 
