@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use alloy_primitives::{Address, B256};
+use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{broadcast, oneshot};
 use triad_evm::{Account, RecoveredTx, TxError};
@@ -109,6 +110,12 @@ impl Mempool {
 
     pub fn has_work(&self) -> bool {
         self.statements.lock().len() > 0 || self.txs.lock().has_pending()
+    }
+
+    /// What has waited long: the oldest statements that somebody here waits for, and senders' first transactions that came before
+    /// `since`, at most `limit` of each.
+    pub fn overdue(&self, since: Instant, limit: usize) -> (Vec<Bytes>, Vec<Arc<RecoveredTx>>) {
+        (self.statements.lock().oldest(limit), self.txs.lock().overdue(since, limit))
     }
 
     /// (statements, transactions) that wait.

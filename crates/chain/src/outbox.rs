@@ -4,7 +4,9 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use alloy_eips::eip2718::Encodable2718 as _;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -17,6 +19,15 @@ pub enum Work {
     Statement(Bytes),
     /// An EIP-2718 encoded transaction.
     Transaction(Bytes),
+}
+
+impl Work {
+    /// Its bytes.
+    pub fn bytes(&self) -> &Bytes {
+        match self {
+            Work::Statement(bytes) | Work::Transaction(bytes) => bytes,
+        }
+    }
 }
 
 /// Where accepted work goes; nowhere at first.
@@ -47,6 +58,15 @@ impl Ledger {
     pub fn send_work_to(&self, to: mpsc::Sender<Work>) {
         // A second one would mean two gossips in one process.
         let _ = self.0.outbox.to.set(to);
+    }
+
+    /// What has been waiting here, to be sent again: the oldest statements that a door of this node waits with (however long), and
+    /// senders' first transactions of more than `age`; at most `limit` of each. Whatever they wait for, somebody may lack them.
+    pub fn waiting_work(&self, age: Duration, limit: usize) -> Vec<Work> {
+        let Some(since) = Instant::now().checked_sub(age) else { return Vec::new() };
+        let (statements, transactions) = self.0.pool.overdue(since, limit);
+        let statements = statements.into_iter().map(Work::Statement);
+        statements.chain(transactions.iter().map(|tx| Work::Transaction(tx.encoded_2718().into()))).collect()
     }
 
     /// How much work stayed here because its receiver was slow.

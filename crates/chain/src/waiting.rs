@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use triad_statement::{DeviceId, Statement};
 
 use crate::admission::{self, Verified};
@@ -91,6 +92,13 @@ impl Waiting {
         self.places.insert(number, self.head + self.queue.len() as u64);
         let (others, proposed, refused_at) = (Vec::new(), None, None);
         self.queue.push_back(Some(Entry { verified, waiter, others, proposed, refused_at }));
+    }
+
+    /// The oldest statements that somebody at a door of this node waits for.
+    pub fn oldest(&self, limit: usize) -> Vec<Bytes> {
+        let wanted = |entry: &&Entry| entry.others.iter().chain([&entry.waiter]).any(|w| !w.is_closed());
+        let oldest = self.queue.iter().flatten().filter(wanted).take(limit);
+        oldest.map(|entry| entry.verified.statement.bytes().clone()).collect()
     }
 
     fn get(&mut self, statement: &Statement) -> Option<&mut Entry> {

@@ -224,3 +224,43 @@ fn a_device_with_more_than_its_share_of_a_block_holds_nobody_up() {
     limits.device_statements = 5;
     assert_eq!(waiting(&ledger, &limits), [0, 1, 2, 3], "nobody has more than its share: as they came");
 }
+
+/// What may have been lost on its way to the others is relayed again, as long as somebody here waits for it.
+#[test]
+fn what_a_door_waits_with_is_there_to_be_relayed_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = quiet(dir.path());
+    let submitter = crate::Submitter::start(ledger.clone(), 1).unwrap();
+    let nonce = crate::Reader::new(ledger.clone()).account(&wallet(1).address()).unwrap().nonce;
+    let raw = |nonce| {
+        let (to, value, gas_limit) = (Some(wallet(2).address()), U256::from(1), 21_000);
+        let request = crate::TxRequest {
+            to,
+            value,
+            input: Default::default(),
+            nonce,
+            gas_limit,
+            max_fee_per_gas: 2_000_000_000,
+        };
+        wallet(1).transaction(ledger.spec().genesis.chain_id, request)
+    };
+    for nonce in nonce..nonce + 3 {
+        submitter.transaction(&raw(nonce)).unwrap();
+    }
+    let statements = [verified(0, 1.0), verified(1, 2.0), verified(2, 3.0)];
+    let mut answers: Vec<_> = statements.iter().map(|statement| offer(&ledger, statement)).collect();
+    // Nobody waits for the second one: another node's door does.
+    answers.remove(1);
+    let expected: Vec<crate::Work> = [0, 2]
+        .map(|i: usize| crate::Work::Statement(statements[i].statement.bytes().clone()))
+        .into_iter()
+        .chain([crate::Work::Transaction(raw(nonce).into())])
+        .collect();
+    assert_eq!(
+        ledger.waiting_work(Duration::ZERO, 64),
+        expected,
+        "of a sender, the one that all others follow"
+    );
+    assert_eq!(ledger.waiting_work(Duration::ZERO, 1), [expected[0].clone(), expected[2].clone()]);
+    assert_eq!(ledger.waiting_work(Duration::from_secs(3600), 64), expected[..2]);
+}

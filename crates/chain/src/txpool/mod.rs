@@ -330,6 +330,13 @@ impl TxPool {
         out
     }
 
+    /// Transactions that came before `since` and are their senders' next, or behind a gap.
+    pub fn overdue(&self, since: Instant, limit: usize) -> Vec<Arc<RecoveredTx>> {
+        let old = |e: &&Entry| e.since < since;
+        let first = |sender: &Sender| sender.txs.values().next().filter(old).map(|e| e.tx.clone());
+        self.senders.values().filter_map(first).take(limit).collect()
+    }
+
     /// Changes a sender and its place among those to go; forgets it when it has nothing left.
     fn update<T>(&mut self, address: &Address, change: impl FnOnce(&mut Sender) -> T) -> Option<T> {
         let sender = self.senders.get_mut(address)?;

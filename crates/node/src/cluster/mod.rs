@@ -3,8 +3,8 @@
 //!
 //! - What a door accepted goes to all other nodes, in messages of up to 256 KiB, and through the receiver's own verifying
 //!   queue. Each peer is a source of its own ([`Submitter::peer`]): one that relays bad signatures is slowed down alone.
-//!   It is relayed once, by the node that took it, and may be lost: that node proposes it when it leads. Identities make
-//!   duplicates harmless: the pool keeps one entry an identity, a block holds each number once.
+//!   It is relayed by the node that took it, and may be lost: what then waits for more than a second is relayed again, a little
+//!   each second, and that node proposes it when it leads. Identities make duplicates harmless: the pool keeps one entry an identity, a block holds each number once.
 //! - Each half second every node says its height and its clock. Whoever hears fewer than a quorum shuts its gate
 //!   (`no-quorum`), whoever lacks more than [`peers::MAX_LAG`] blocks that an honest node has, too (`catching-up`).
 
@@ -17,7 +17,7 @@ mod recent;
 mod report;
 mod roster;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use triad_chain::outline::{ItemName, item_name};
 use triad_chain::{Gate, Ledger, Reign, Submitter, Work, clock_ms};
 use triad_consensus::{EvidenceStore, Gossip, Heard, Stats, Told};
 
@@ -37,6 +38,9 @@ const HELLO: Duration = Duration::from_millis(500);
 /// Least time between two messages of work: the network carries 128 messages a second to a peer and drops what is more, and
 /// meanwhile the next message grows.
 const PACE: Duration = Duration::from_millis(10);
+/// What has waited for so long is relayed again, at most so many of each kind at a time.
+const OVERDUE: Duration = Duration::from_secs(1);
+const OVERDUE_ITEMS: usize = 64;
 const WATCH: Duration = Duration::from_millis(100);
 /// How long a node that starts waits for the others before it says that they are missing.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -146,7 +150,19 @@ impl Cluster {
     async fn relay(&self, mut outgoing: mpsc::Receiver<Work>, out: mpsc::Sender<Told>) {
         let mut out = Paced { out, next: tokio::time::Instant::now() };
         let mut ready: Vec<Work> = Vec::new();
-        while outgoing.recv_many(&mut ready, 2048).await > 0 {
+        let mut look = tokio::time::interval(OVERDUE);
+        let mut waited: HashSet<ItemName> = HashSet::new();
+        loop {
+            tokio::select! {
+                taken = outgoing.recv_many(&mut ready, 2048) => if taken == 0 { return },
+                _ = look.tick() => {
+                    let all = self.ledger.waiting_work(OVERDUE, OVERDUE_ITEMS);
+                    let names: Vec<ItemName> = all.iter().map(|work| item_name(work.bytes())).collect();
+                    // Seen a look ago, too.
+                    ready.extend(all.into_iter().zip(&names).filter(|(_, n)| waited.contains(*n)).map(|(w, _)| w));
+                    waited = names.into_iter().collect();
+                }
+            }
             let (mut statements, mut transactions, mut bytes) = (Vec::new(), Vec::new(), 0);
             for work in ready.drain(..) {
                 let size = 5 + match &work {
