@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{NAMESPACE, Role, Simulation};
+use super::{NAMESPACE, Simulation, roles::Role};
 use crate::public_key;
 
 impl Simulation {

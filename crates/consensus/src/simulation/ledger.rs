@@ -1,98 +1,27 @@
 //! A ledger in memory: items in blocks. What it finalised survives a crash, what it only executed does not.
 //!
-//! Block bytes: parent 32 ‖ height u64 ‖ epoch u64 ‖ salt u64 ‖ items of 8 bytes. Digest: SHA-256 of them.
-//!
-//! Some items change who is a validator ([`change`]), by the rules of the real chain with shorter times.
+//! Block time is what the real ledger makes of it: a leader takes its clock, or a millisecond after the parent; whoever sees a
+//! block too far ahead of its own clock waits; what is not after its parent is invalid; what a quorum decided asks no clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
+use commonware_runtime::Clock as _;
 use commonware_utils::sync::Mutex;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
+use super::block::{Content, Digest, INVALID, build, genesis, is_change, parse};
+use super::clock::MAX_HONEST_SKEW;
+use super::machine::Machine;
+use super::reign::{NOTICE, Reign};
 use crate::{Application, At, Block, EpochSpan, Header, Stored};
 
-/// An item that no honest validator accepts.
-pub(super) const INVALID: u64 = u64::MAX;
 /// Items a block.
 const ITEMS: usize = 4;
-/// Blocks between the last change of an epoch and its end, and between the heights where it may end.
-const NOTICE: u64 = 4;
-const CHANGE: u64 = 1 << 62;
-
-/// An item that makes the validator of this number (of all that ever are) one of the next epoch's, or none. `count` tells
-/// changes apart.
-pub(super) fn change(count: u64, validator: usize) -> u64 {
-    CHANGE | count << 8 | validator as u64
-}
-
-/// Who decides, after some block. Sets are bits by number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reign {
-    epoch: u64,
-    first: u64,
-    last: Option<u64>,
-    now: u8,
-    next: u8,
-}
-
-impl Reign {
-    pub(super) fn first(now: u8) -> Self {
-        Self { epoch: 0, first: 1, last: None, now, next: now }
-    }
-
-    /// Whether a block may hold a change.
-    fn is_open(&self, height: u64) -> bool {
-        self.last.is_none_or(|last| height + NOTICE <= last)
-    }
-
-    /// After a block.
-    fn step(mut self, height: u64, items: &[u64]) -> Self {
-        for item in items.iter().filter(|item| is_change(**item)) {
-            self.next ^= 1 << (item & 0xff);
-            self.last = self.last.or(Some(height.next_multiple_of(NOTICE) + NOTICE));
-        }
-        if self.last == Some(height) {
-            let (epoch, now) = (self.epoch + 1, self.next);
-            self = Self { epoch, first: height + 1, last: None, now, next: now };
-        }
-        self
-    }
-}
-
-fn is_change(item: u64) -> bool {
-    item & CHANGE != 0 && item != INVALID
-}
-
-pub(super) type Digest = [u8; 32];
-
-fn parse(bytes: &[u8]) -> Result<(Header, Vec<u64>), String> {
-    let (parent, rest) = bytes.split_first_chunk::<32>().ok_or("no parent")?;
-    let (height, rest) = rest.split_first_chunk::<8>().ok_or("no height")?;
-    let (epoch, rest) = rest.split_first_chunk::<8>().ok_or("no epoch")?;
-    let (_salt, rest) = rest.split_first_chunk::<8>().ok_or("no salt")?;
-    let (items, tail) = rest.as_chunks::<8>();
-    if !tail.is_empty() {
-        return Err("an item is cut".into());
-    }
-    let (height, epoch) = (u64::from_be_bytes(*height), u64::from_be_bytes(*epoch));
-    let header = Header { digest: Sha256::digest(bytes).into(), parent: *parent, height, epoch };
-    Ok((header, items.iter().map(|item| u64::from_be_bytes(*item)).collect()))
-}
-
-fn build(parent: Digest, height: u64, epoch: u64, salt: u64, items: &[u64]) -> Block {
-    let mut bytes = parent.to_vec();
-    bytes.extend_from_slice(&height.to_be_bytes());
-    bytes.extend_from_slice(&epoch.to_be_bytes());
-    bytes.extend_from_slice(&salt.to_be_bytes());
-    for item in items {
-        bytes.extend_from_slice(&item.to_be_bytes());
-    }
-    let header = parse(&bytes).expect("just built").0;
-    Block::new(header, bytes)
-}
+/// Milliseconds that a block may be ahead of a clock that judges it.
+const MAX_CLOCK_AHEAD: u64 = 500;
 
 /// What all honest validators finalised, checked at each commit.
 #[derive(Default, Debug)]
@@ -110,6 +39,16 @@ impl Agreement {
     }
 }
 
+/// What is wrong with a ledger, to see that it is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flaw {
+    None,
+    /// It does not know what unfinalised ancestors hold.
+    ForgetsAncestors,
+    /// It does not wait for its clock.
+    BelievesAnyClock,
+}
+
 /// How a ledger behaves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
@@ -117,14 +56,17 @@ pub(super) struct Kind {
     pub(super) salt: u64,
     /// Puts what nobody accepts into every other block.
     pub(super) lies: bool,
-    /// Does not know what unfinalised ancestors hold.
-    pub(super) forgets: bool,
+    pub(super) flaw: Flaw,
+    /// Its clock is kept: what becomes final is not ahead of it.
+    pub(super) keeps_time: bool,
 }
 
 /// What survives a crash.
 #[derive(Debug)]
 pub(super) struct Disk {
     blocks: Vec<(Block, Option<Bytes>)>,
+    /// Of the last block.
+    time: u64,
     final_items: BTreeSet<u64>,
     queue: BTreeSet<u64>,
     /// All that ever are validators, in ascending order.
@@ -137,6 +79,7 @@ impl Disk {
     pub(super) fn new(all: Vec<[u8; 32]>, reign: Reign) -> Self {
         let mut this = Self {
             blocks: Vec::new(),
+            time: 0,
             final_items: BTreeSet::new(),
             queue: BTreeSet::new(),
             all,
@@ -167,7 +110,7 @@ impl Disk {
     }
 
     /// The set of the epoch of the next block, and of the one after.
-    pub(super) fn sets(&self) -> (u8, u8) {
+    pub(super) fn sets(&self) -> (u64, u64) {
         (self.reign.now, self.reign.next)
     }
 
@@ -179,14 +122,42 @@ impl Disk {
     pub(super) fn changed(&self) -> u64 {
         self.final_items.iter().filter(|item| is_change(**item)).count() as u64
     }
+
+    pub(super) fn digests(&self) -> Vec<Digest> {
+        self.blocks.iter().map(|(block, _)| block.digest).collect()
+    }
+
+    pub(super) fn items(&self) -> Vec<u64> {
+        self.blocks
+            .iter()
+            .flat_map(|(block, _)| parse(&block.bytes).map(|(_, content)| content.items))
+            .flatten()
+            .filter(|item| !is_change(*item))
+            .collect()
+    }
 }
 
-/// A block that is not final: parent, height, items.
-type Executed = (Digest, u64, Vec<u64>);
+/// A block that is not final.
+#[derive(Debug)]
+struct Executed {
+    parent: Digest,
+    height: u64,
+    content: Content,
+}
+
+/// What a child of some block must know.
+struct Parent {
+    /// Items that it must not hold.
+    used: BTreeSet<u64>,
+    /// Who decides it.
+    reign: Reign,
+    time: u64,
+}
 
 #[derive(Debug)]
 struct Inner {
     disk: Arc<Mutex<Disk>>,
+    machine: Machine,
     pending: Mutex<BTreeMap<Digest, Executed>>,
     work: Arc<Notify>,
     kind: Kind,
@@ -198,8 +169,14 @@ struct Inner {
 pub(super) struct Ledger(Arc<Inner>);
 
 impl Ledger {
-    pub(super) fn open(disk: Arc<Mutex<Disk>>, kind: Kind, agreement: Option<Arc<Agreement>>) -> Self {
-        Self(Arc::new(Inner { disk, pending: Mutex::default(), work: Arc::default(), kind, agreement }))
+    pub(super) fn open(
+        disk: Arc<Mutex<Disk>>,
+        machine: Machine,
+        kind: Kind,
+        agreement: Option<Arc<Agreement>>,
+    ) -> Self {
+        let (pending, work) = (Mutex::default(), Arc::default());
+        Self(Arc::new(Inner { disk, machine, pending, work, kind, agreement }))
     }
 
     pub(super) fn submit(&self, item: u64) {
@@ -211,8 +188,12 @@ impl Ledger {
         self.0.work.notify_one();
     }
 
-    /// Items that a child of this block must not hold, and who decides it.
-    fn used(&self, parent: &Digest) -> Option<(BTreeSet<u64>, Reign)> {
+    /// Milliseconds by this machine's clock.
+    fn now(&self) -> u64 {
+        self.0.machine.current().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    }
+
+    fn parent(&self, parent: &Digest) -> Option<Parent> {
         let disk = self.0.disk.lock();
         let tip = disk.blocks.last().map_or(genesis().digest, |(block, _)| block.digest);
         let mut used = disk.final_items.clone();
@@ -220,49 +201,38 @@ impl Ledger {
         let mut at = *parent;
         let mut unfinal = Vec::new();
         while at != tip {
-            let (parent, height, items) = pending.get(&at)?;
-            if !self.0.kind.forgets {
-                used.extend(items);
+            let executed = pending.get(&at)?;
+            if self.0.kind.flaw != Flaw::ForgetsAncestors {
+                used.extend(&executed.content.items);
             }
-            unfinal.push((*height, items));
-            at = *parent;
+            unfinal.push(executed);
+            at = executed.parent;
         }
-        let step = |reign: Reign, (height, items): (u64, &Vec<u64>)| reign.step(height, items);
-        Some((used, unfinal.into_iter().rev().fold(disk.reign, step)))
+        let time = unfinal.first().map_or(disk.time, |newest| newest.content.time);
+        let step = |reign: Reign, block: &Executed| reign.step(block.height, &block.content.items);
+        Some(Parent { used, time, reign: unfinal.into_iter().rev().fold(disk.reign, step) })
     }
 
     fn execute(&self, block: &Block) -> bool {
-        let Some((used, reign)) = self.used(&block.parent) else { return false };
-        let Ok((header, items)) = parse(&block.bytes) else { return false };
+        let Some(Parent { used, reign, time }) = self.parent(&block.parent) else { return false };
+        let Ok((header, content)) = parse(&block.bytes) else { return false };
+        let items = &content.items;
         let distinct: BTreeSet<u64> = items.iter().copied().collect();
         let fine = distinct.len() == items.len()
             && header.epoch == reign.epoch
+            && content.time > time
             && !items.contains(&INVALID)
             && (reign.is_open(header.height) || !items.iter().any(|item| is_change(*item)))
             && items.iter().all(|item| !used.contains(item));
         if fine {
-            self.0.pending.lock().insert(header.digest, (header.parent, header.height, items));
+            self.insert(block, content);
         }
         fine
     }
-}
 
-pub(super) fn genesis() -> Block {
-    build([0; 32], 0, 0, 0, &[])
-}
-
-impl Disk {
-    pub(super) fn digests(&self) -> Vec<Digest> {
-        self.blocks.iter().map(|(block, _)| block.digest).collect()
-    }
-
-    pub(super) fn items(&self) -> Vec<u64> {
-        self.blocks
-            .iter()
-            .flat_map(|(block, _)| parse(&block.bytes).map(|(_, items)| items))
-            .flatten()
-            .filter(|item| !is_change(*item))
-            .collect()
+    fn insert(&self, block: &Block, content: Content) {
+        let executed = Executed { parent: block.parent, height: block.height, content };
+        self.0.pending.lock().insert(block.digest, executed);
     }
 }
 
@@ -282,7 +252,7 @@ impl Application for Ledger {
     }
 
     async fn propose(&self, parent: Block, _: u32, must: bool) -> Option<Block> {
-        let (used, reign) = self.used(&parent.digest)?;
+        let Parent { used, reign, time } = self.parent(&parent.digest)?;
         let may_change = reign.is_open(parent.height + 1);
         let mut items: Vec<u64> = self
             .0
@@ -303,13 +273,23 @@ impl Application for Ledger {
         if self.0.kind.lies && parent.height.is_multiple_of(2) {
             items.push(INVALID);
         }
-        let block = build(parent.digest, parent.height + 1, reign.epoch, self.0.kind.salt, &items);
-        self.0.pending.lock().insert(block.digest, (parent.digest, block.height, items));
+        let content = Content { time: self.now().max(time + 1), salt: self.0.kind.salt, items };
+        let block = build(parent.digest, parent.height + 1, reign.epoch, &content);
+        self.insert(&block, content);
         Some(block)
     }
 
     async fn verify(&self, _: Block, block: Block, _: u32) -> bool {
-        self.execute(&block)
+        let Ok((_, content)) = parse(&block.bytes) else { return false };
+        while !self.knows(&block.digest) {
+            let ahead = content.time.saturating_sub(self.now());
+            if ahead <= MAX_CLOCK_AHEAD || self.0.kind.flaw == Flaw::BelievesAnyClock {
+                return self.execute(&block);
+            }
+            let wait = (ahead - MAX_CLOCK_AHEAD).clamp(1, 1000);
+            self.0.machine.sleep(Duration::from_millis(wait)).await;
+        }
+        true
     }
 
     fn knows(&self, digest: &Digest) -> bool {
@@ -322,6 +302,7 @@ impl Application for Ledger {
     }
 
     async fn finalized(&self, block: Block, certificate: Option<Bytes>) -> Result<(), String> {
+        let now = self.now();
         let mut disk = self.0.disk.lock();
         let height = disk.blocks.len() as u64;
         if block.height <= height {
@@ -334,15 +315,24 @@ impl Application for Ledger {
         if let Some(agreement) = &self.0.agreement {
             agreement.commit(block.height, block.digest);
         }
-        let (_, items) = parse(&block.bytes)?;
+        let (_, Content { time, items, .. }) = parse(&block.bytes)?;
         for item in &items {
             if *item == INVALID || !disk.final_items.insert(*item) {
                 return Err(format!("item {item} in block {} is invalid or there twice", block.height));
             }
             disk.queue.remove(item);
         }
+        if time <= disk.time {
+            return Err(format!("block {} is of {time}, its parent of {}", block.height, disk.time));
+        }
+        // Some validator whose clock is kept judged it before.
+        let latest = now + MAX_CLOCK_AHEAD + 2 * MAX_HONEST_SKEW.as_millis() as u64;
+        if self.0.kind.keeps_time && time > latest {
+            return Err(format!("block {} is of {time}, which is {} ahead", block.height, time - now));
+        }
+        disk.time = time;
         disk.reign(block.height, &items);
-        self.0.pending.lock().retain(|_, (_, height, _)| *height > block.height);
+        self.0.pending.lock().retain(|_, executed| executed.height > block.height);
         disk.blocks.push((block, certificate));
         if !disk.queue.is_empty() {
             self.0.work.notify_one();

@@ -3,21 +3,24 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use commonware_runtime::{Runner as _, deterministic};
 use commonware_utils::sync::Mutex;
 
-use super::{Counts, Simulation};
+use super::{Counts, Simulation, ledger::Flaw};
 
 /// One run, and a digest of all that happened in it.
-fn simulate(seed: u64, forgetful: bool) -> (Counts, String) {
-    let config = deterministic::Config::new().with_seed(seed).with_timeout(Some(Duration::from_secs(600)));
+fn simulate(seed: u64, flaw: Flaw) -> (Counts, String) {
+    // Some day long after 1970, so that a clock may be behind.
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let config = deterministic::Config::new().with_seed(seed).with_start_time(start);
+    let config = config.with_timeout(Some(Duration::from_secs(600)));
     let runner = deterministic::Runner::new(config);
     runner.start(|context| async move {
         let auditor = context.auditor().clone();
-        let simulation = Simulation::new(context, seed, forgetful).await;
+        let simulation = Simulation::new(context, seed, flaw).await;
         let counts = simulation.run_all().await;
         (counts, auditor.state())
     })
@@ -30,7 +33,7 @@ fn number(name: &str, default: u64) -> u64 {
 /// Runs seeds on all cores. The first that fails, and its panic.
 fn run_seeds(
     seeds: std::ops::Range<u64>,
-    forgetful: bool,
+    flaw: Flaw,
 ) -> Result<Counts, (u64, Box<dyn std::any::Any + Send>)> {
     let next = AtomicU64::new(seeds.start);
     let sum = Mutex::new(Counts::default());
@@ -43,7 +46,7 @@ fn run_seeds(
                     if seed >= seeds.end || failed.lock().is_some() {
                         return;
                     }
-                    match catch_unwind(AssertUnwindSafe(|| simulate(seed, forgetful))) {
+                    match catch_unwind(AssertUnwindSafe(|| simulate(seed, flaw))) {
                         Ok((one, _)) => {
                             let mut sum = sum.lock();
                             sum.blocks += one.blocks;
@@ -73,7 +76,7 @@ fn networks_in_trouble_agree_lose_nothing_and_heal() {
     let first = number("TRIAD_SEED", 1);
     let runs = number("TRIAD_SIM_RUNS", 120);
     let started = std::time::Instant::now();
-    match run_seeds(first..first + runs, false) {
+    match run_seeds(first..first + runs, Flaw::None) {
         Ok(Counts { blocks, items, denied, changes, equivocators, convicted, evidence }) => {
             println!(
                 "{runs} runs, {blocks} blocks, {items} items, {changes} new sets, {denied} amnesiacs found out, {convicted} of \
@@ -96,22 +99,33 @@ fn networks_in_trouble_agree_lose_nothing_and_heal() {
 /// Two blocks were certified and not final while the ledger was not allowed to be that far behind: nobody proposed.
 #[test]
 fn two_unfinal_blocks_do_not_hold_proposing() {
-    simulate(1316, false);
+    simulate(1316, Flaw::None);
 }
 
 #[test]
 fn a_seed_repeats_its_run() {
-    assert_eq!(simulate(7, false), simulate(7, false));
+    assert_eq!(simulate(7, Flaw::None), simulate(7, Flaw::None));
 }
 
-/// What the simulation checks can fail: with ledgers that forget what their unfinalised ancestors hold, it does.
-#[test]
-fn ledgers_that_forget_their_ancestors_are_found_out() {
-    let Err((seed, panic)) = run_seeds(1..40, true) else {
-        panic!("items went into the chain twice in 39 runs, and nobody noticed");
+/// What the simulation checks can fail: with ledgers that have a flaw, it does. The words of the first failure.
+fn found_out(flaw: Flaw) -> String {
+    let Err((seed, panic)) = run_seeds(1..80, flaw) else {
+        panic!("all ledgers have the flaw {flaw:?} in 79 runs, and nobody noticed");
     };
     let why = panic.downcast::<String>().map_or_else(|_| String::new(), |why| *why);
-    println!("simulation {seed} with forgetful ledgers: {why}");
+    println!("simulation {seed} with the flaw {flaw:?}: {why}");
+    why
+}
+
+#[test]
+fn ledgers_that_forget_their_ancestors_are_found_out() {
+    let why = found_out(Flaw::ForgetsAncestors);
     // The same item comes again in a final block, or in one that a slower validator cannot execute any more.
     assert!(why.contains("there twice") || why.contains("does not execute"), "{why}");
+}
+
+#[test]
+fn ledgers_that_believe_any_clock_are_found_out() {
+    let why = found_out(Flaw::BelievesAnyClock);
+    assert!(why.contains("is of") && why.contains("ahead"), "{why}");
 }

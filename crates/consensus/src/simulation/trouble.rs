@@ -2,7 +2,7 @@
 
 use rand::RngExt as _;
 
-use super::{Role, Simulation, ledger};
+use super::{Simulation, block, roles::Role};
 
 impl Simulation {
     /// Makes all links as they should be now.
@@ -58,7 +58,7 @@ impl Simulation {
             return;
         }
         self.changes += 1;
-        let item = ledger::change(self.changes, which);
+        let item = block::change(self.changes, which);
         let mut taken = false;
         for validator in self.validators.iter().filter(|v| v.role == Role::Honest) {
             if let Some(ledger) = &validator.ledger {
@@ -73,6 +73,11 @@ impl Simulation {
         let n = self.validators.len();
         if self.changing && self.rng.random_ratio(1, 2) {
             self.change();
+        }
+        for index in 0..n {
+            if self.validators[index].role == Role::Mistimed && self.rng.random_ratio(1, 4) {
+                self.validators[index].clock.jump(self.rng.random_range(-4_000_000..=4_000_000));
+            }
         }
         let one = self.rng.random_range(0..n);
         match self.rng.random_range(0..8) {

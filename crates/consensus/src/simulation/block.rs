@@ -1,0 +1,62 @@
+//! Blocks of the simulated ledger.
+//!
+//! Bytes: parent 32 ‖ height u64 ‖ epoch u64 ‖ time u64 ‖ salt u64 ‖ items of 8 bytes. Digest: SHA-256 of them. Times are in
+//! milliseconds.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{Block, Header};
+
+/// An item that no honest validator accepts.
+pub(super) const INVALID: u64 = u64::MAX;
+const CHANGE: u64 = 1 << 62;
+
+pub(super) type Digest = [u8; 32];
+
+/// An item that makes the validator of this number (of all that ever are) one of the next epoch's, or none. `count` tells
+/// changes apart.
+pub(super) fn change(count: u64, validator: usize) -> u64 {
+    CHANGE | count << 8 | validator as u64
+}
+
+pub(super) fn is_change(item: u64) -> bool {
+    item & CHANGE != 0 && item != INVALID
+}
+
+/// What a block says, beside its place in the chain.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Content {
+    pub(super) time: u64,
+    /// Two validators with different ones make different blocks of the same items.
+    pub(super) salt: u64,
+    pub(super) items: Vec<u64>,
+}
+
+pub(super) fn parse(bytes: &[u8]) -> Result<(Header, Content), String> {
+    let (parent, mut rest) = bytes.split_first_chunk::<32>().ok_or("no parent")?;
+    let mut number = |what: &str| {
+        let (number, after) = rest.split_first_chunk::<8>().ok_or(format!("no {what}"))?;
+        rest = after;
+        Ok::<u64, String>(u64::from_be_bytes(*number))
+    };
+    let (height, epoch, time, salt) = (number("height")?, number("epoch")?, number("time")?, number("salt")?);
+    let (items, tail) = rest.as_chunks::<8>();
+    if !tail.is_empty() {
+        return Err("an item is cut".into());
+    }
+    let header = Header { digest: Sha256::digest(bytes).into(), parent: *parent, height, epoch };
+    Ok((header, Content { time, salt, items: items.iter().map(|item| u64::from_be_bytes(*item)).collect() }))
+}
+
+pub(super) fn build(parent: Digest, height: u64, epoch: u64, content: &Content) -> Block {
+    let mut bytes = parent.to_vec();
+    for number in [height, epoch, content.time, content.salt].iter().chain(&content.items) {
+        bytes.extend_from_slice(&number.to_be_bytes());
+    }
+    let header = parse(&bytes).expect("just built").0;
+    Block::new(header, bytes)
+}
+
+pub(super) fn genesis() -> Block {
+    build([0; 32], 0, 0, &Content::default())
+}

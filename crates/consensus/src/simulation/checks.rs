@@ -1,0 +1,43 @@
+//! What must hold at the end of a run.
+
+use super::{Simulation, block::Digest, node::Validator};
+
+impl Simulation {
+    pub(super) fn sound(&self) -> impl Iterator<Item = &Validator> {
+        self.validators.iter().filter(|v| v.role.is_sound())
+    }
+
+    pub(super) fn complete(&self) -> bool {
+        self.sound().all(|v| {
+            let items = v.disks[0].lock().items();
+            (0..self.submitted).all(|item| items.contains(&item))
+        })
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let of = |v: &Validator| {
+            let disk = v.disks[0].lock();
+            let (items, blocks) = (disk.items(), disk.digests().len());
+            let missing: Vec<u64> = (0..self.submitted).filter(|i| !items.contains(i)).collect();
+            let voting = v.stats.snapshot().voting;
+            let (epoch, sets) = (disk.epoch(), disk.sets());
+            format!("{:?} ({voting:?}) at {blocks}, epoch {epoch} of {sets:?}, misses {missing:?}", v.role)
+        };
+        self.validators.iter().map(of).collect::<Vec<_>>().join("; ")
+    }
+
+    pub(super) fn check(&self) {
+        let chains: Vec<Vec<Digest>> = self.sound().map(|v| v.disks[0].lock().digests()).collect();
+        let longest = chains.iter().max_by_key(|c| c.len()).expect("some are honest");
+        for chain in &chains {
+            assert_eq!(chain.as_slice(), &longest[..chain.len()], "chains are prefixes of each other");
+        }
+        for validator in self.sound() {
+            let mut items = validator.disks[0].lock().items();
+            items.sort_unstable();
+            let before = items.len();
+            items.dedup();
+            assert_eq!(items.len(), before, "an item is there twice");
+        }
+    }
+}

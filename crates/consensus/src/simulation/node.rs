@@ -1,0 +1,246 @@
+//! A validator's life: how it is put together, started, and ended at any moment.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_p2p::{
+    Recipients,
+    simulated::{SplitOrigin, SplitTarget},
+};
+use commonware_runtime::{Handle as Task, IoBuf, Spawner as _, Supervisor as _};
+use commonware_utils::sync::Mutex;
+use futures::future::select_all;
+use rand::RngExt as _;
+
+use super::{
+    NAMESPACE, QUOTA, Simulation,
+    clock::SkewedClock,
+    ledger::{Disk, Kind, Ledger},
+    machine::Machine,
+    roles::Role,
+};
+use crate::{
+    Application as _, Config, ConsensusError, Network,
+    directory::{self, Directory},
+    engine::{Channels, Running, Setup, journal_partition},
+    epochs::Epochs,
+    evidence::EvidenceStore,
+    public_key,
+    stats::Stats,
+};
+
+pub(super) struct Validator {
+    pub(super) role: Role,
+    pub(super) secret: [u8; 32],
+    pub(super) clock: Arc<SkewedClock>,
+    pub(super) disks: [Arc<Mutex<Disk>>; 2],
+    pub(super) dirs: [tempfile::TempDir; 2],
+    pub(super) ledger: Option<Ledger>,
+    pub(super) tasks: Vec<Task<()>>,
+    pub(super) starts: u64,
+    /// It was told that its key is in use elsewhere, and stopped.
+    pub(super) ended: Arc<AtomicBool>,
+    /// Survives crashes, as its files would.
+    pub(super) evidence: Arc<EvidenceStore>,
+    /// How often its disk was emptied.
+    pub(super) wiped: u64,
+    pub(super) stats: Arc<Stats>,
+}
+
+/// The channels of an engine, in the order of their numbers; whoever asks nobody has no sixth and seventh.
+fn named<S, R>(channels: Vec<(S, R)>) -> Channels<S, R> {
+    let mut channels = channels.into_iter();
+    let mut next = || channels.next().expect("five");
+    let (votes, certificates, resolver, broadcast, backfill) = (next(), next(), next(), next(), next());
+    let (recall, follow) = (channels.next(), channels.next());
+    Channels { votes, certificates, resolver, broadcast, backfill, recall, follow }
+}
+
+impl Simulation {
+    fn setup(&self, index: usize, twin: usize, app: Ledger) -> Setup<Ledger> {
+        let validator = &self.validators[index];
+        let address = |i: usize| SocketAddr::from(([127, 0, 0, 1], 1000 + i as u16));
+        let keys: Vec<[u8; 32]> = self.validators.iter().map(|v| public_key(&v.secret)).collect();
+        let dir = validator.dirs[twin].path();
+        let mut config = Config::new(dir, validator.secret, NAMESPACE, keys.clone());
+        config.heartbeat = Duration::from_secs(2);
+        config.network = Some(Network {
+            listen: address(index),
+            peers: keys.iter().enumerate().map(|(i, key)| (*key, address(i))).collect(),
+            observers: Vec::new(),
+        });
+        let spans = app.epochs();
+        let checked = config.check(&spans, &[]).expect("a sound configuration");
+        let lock = directory::lock(dir).expect("nobody else has it");
+        let own = public_key(&validator.secret);
+        // The simulated disk is elsewhere: this one only says whose directory it is.
+        let directory = Directory::open(lock, &own, NAMESPACE, journal_partition);
+        let directory = directory.unwrap_or_else(|_| {
+            let fresh = dir.join(format!("run-{}", validator.starts));
+            std::fs::create_dir_all(&fresh).expect("a directory");
+            let lock = directory::lock(&fresh).expect("nobody else has it");
+            Directory::open(lock, &own, NAMESPACE, journal_partition).expect("a fresh directory")
+        });
+        Setup {
+            checked,
+            namespace: NAMESPACE.to_vec(),
+            epochs: Epochs::new(NAMESPACE, Ledger::EPOCH_NOTICE, &spans).expect("sound epochs"),
+            app,
+            max_block_bytes: 4096,
+            heartbeat: config.heartbeat,
+            // Short, so that catching up needs the ledgers.
+            prune_depth: 64,
+            directory: Arc::new(directory),
+            partition: format!("v{index}-{twin}-{}-", validator.wiped),
+            stats: validator.stats.clone(),
+            evidence: validator.evidence.clone(),
+            gossip: None,
+        }
+    }
+
+    /// The computer of a validator.
+    fn machine(&self, index: usize) -> Machine {
+        let context = self.context.child("validator").with_attribute("index", index);
+        Machine::new(context, self.validators[index].clock.clone())
+    }
+
+    pub(super) async fn start(&mut self, index: usize) {
+        let role = self.validators[index].role;
+        if self.validators[index].ended.swap(false, Relaxed) {
+            self.end(index).await;
+        }
+        if role == Role::Sleeper || !self.validators[index].tasks.is_empty() {
+            return;
+        }
+        self.validators[index].starts += 1;
+        let control = self.oracle.control(self.keys[index].clone());
+        let mut channels = Vec::new();
+        for channel in 0..5 {
+            channels.push(control.register(channel, QUOTA).await.expect("a channel"));
+        }
+        // A traitor has no doubts about its own votes.
+        if role != Role::Equivocator {
+            channels.push(control.register(6, QUOTA).await.expect("a channel"));
+            channels.push(control.register(7, QUOTA).await.expect("a channel"));
+        }
+        let ledger = |this: &Self, twin: usize| {
+            let validator = &this.validators[index];
+            let agreement = role.is_sound().then(|| this.agreement.clone());
+            let kind = Kind {
+                salt: twin as u64,
+                lies: role == Role::Liar,
+                flaw: this.flaw,
+                keeps_time: role.is_sound() && role != Role::Mistimed,
+            };
+            let machine = this.machine(index).child("ledger");
+            Ledger::open(validator.disks[twin].clone(), machine, kind, agreement)
+        };
+        let first = ledger(self, 0);
+        self.validators[index].ledger = Some(first.clone());
+        if role != Role::Equivocator {
+            self.validators[index].stats = Arc::default();
+            let setup = self.setup(index, 0, first);
+            self.run(index, 0, setup, named(channels));
+            return;
+        }
+        // Each of the others belongs to the first twin, to the second, or to both.
+        let sides: Vec<u8> = self.keys.iter().map(|_| self.rng.random_range(1..=3)).collect();
+        let keys = self.keys.clone();
+        let side_of = {
+            let (keys, sides) = (keys.clone(), sides.clone());
+            move |key: &PublicKey| keys.iter().position(|k| k == key).map_or(3, |i| sides[i])
+        };
+        let me = self.keys[index].clone();
+        let forward = {
+            let side_of = side_of.clone();
+            move |origin: SplitOrigin, recipients: &Recipients<PublicKey>, _: &IoBuf| {
+                let mine = if matches!(origin, SplitOrigin::Primary) { 1 } else { 2 };
+                let wanted: Vec<PublicKey> = match recipients {
+                    Recipients::All => keys.iter().filter(|k| **k != me).cloned().collect(),
+                    Recipients::Some(some) => some.clone(),
+                    Recipients::One(one) => vec![one.clone()],
+                };
+                Some(Recipients::Some(wanted.into_iter().filter(|k| side_of(k) & mine != 0).collect()))
+            }
+        };
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        for (sender, receiver) in channels {
+            let (a, b) = sender.split_with(forward.clone());
+            let side_of = side_of.clone();
+            let (c, d) =
+                receiver.split_with(self.context.child("split"), move |message: &(PublicKey, IoBuf)| {
+                    match side_of(&message.0) {
+                        1 => SplitTarget::Primary,
+                        2 => SplitTarget::Secondary,
+                        _ => SplitTarget::Both,
+                    }
+                });
+            left.push((a, c));
+            right.push((b, d));
+        }
+        for (twin, channels) in [left, right].into_iter().enumerate() {
+            let setup = self.setup(index, twin, ledger(self, twin));
+            self.run(index, twin, setup, named(channels));
+        }
+    }
+
+    fn run<S, R>(&mut self, index: usize, twin: usize, setup: Setup<Ledger>, channels: Channels<S, R>)
+    where
+        S: commonware_p2p::Sender<PublicKey = PublicKey>,
+        R: commonware_p2p::Receiver<PublicKey = PublicKey>,
+    {
+        let validator = &self.validators[index];
+        let sound = validator.role.is_sound();
+        let (forgot, ended) = (validator.wiped > 0, validator.ended.clone());
+        let manager = self.oracle.manager();
+        let blocker = self.oracle.control(self.keys[index].clone());
+        let run = validator.starts;
+        let context = self.machine(index).with_attribute("twin", twin).with_attribute("run", run);
+        let task = context.spawn(move |context| async move {
+            let started = setup.wire(&context, manager, blocker, channels, None).await;
+            let Running { tasks, shared: _shared, mut errors } = started.expect("it starts");
+            let (names, tasks): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
+            let end = tokio::select! {
+                biased;
+                Some(error) = errors.recv() => {
+                    // Whoever saw its votes was out of reach when it asked, and is not any more: it stops, to follow when it is
+                    // started again. What it voted in between may have been a second vote.
+                    if forgot && matches!(error, ConsensusError::KeyInUse { .. }) {
+                        ended.store(true, Relaxed);
+                        return;
+                    }
+                    error.to_string()
+                }
+                (result, which, _) = select_all(tasks) => format!("{} ended: {result:?}", names[which]),
+            };
+            // A twin may find that the chain is not what it voted for.
+            assert!(!sound, "validator {index} stopped: {end}");
+        });
+        self.validators[index].tasks.push(task);
+    }
+
+    pub(super) async fn end(&mut self, index: usize) {
+        for task in std::mem::take(&mut self.validators[index].tasks) {
+            task.abort();
+            let _ = task.await;
+        }
+        self.validators[index].ledger = None;
+    }
+
+    pub(super) async fn crash(&mut self, index: usize) {
+        self.end(index).await;
+        if self.validators[index].role == Role::Amnesiac && self.rng.random_bool(0.5) {
+            let validator = &mut self.validators[index];
+            validator.wiped += 1;
+            validator.disks = (self.fresh)();
+            validator.dirs[0] = tempfile::tempdir().expect("a directory");
+        }
+    }
+}
