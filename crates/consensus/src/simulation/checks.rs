@@ -1,6 +1,7 @@
 //! What must hold at the end of a run.
 
-use super::{Simulation, block::Digest, node::Validator};
+use super::{Simulation, block::Digest, node::Validator, roles::Role};
+use crate::recall::Voting;
 
 impl Simulation {
     pub(super) fn sound(&self) -> impl Iterator<Item = &Validator> {
@@ -39,5 +40,14 @@ impl Simulation {
             items.dedup();
             assert_eq!(items.len(), before, "an item is there twice");
         }
+    }
+
+    /// How many were told that they lost their memory. Nobody is who did not.
+    pub(super) fn denied(&self) -> u64 {
+        let denied = |v: &&Validator| matches!(v.stats.snapshot().voting, Voting::Denied { .. });
+        let denied: Vec<&Validator> = self.validators.iter().filter(denied).collect();
+        let wrongly = denied.iter().find(|v| v.role != Role::Amnesiac);
+        assert!(wrongly.is_none(), "taken for an amnesiac: {}", self.describe());
+        denied.len() as u64
     }
 }

@@ -47,6 +47,8 @@ pub(super) enum Flaw {
     ForgetsAncestors,
     /// It does not wait for its clock.
     BelievesAnyClock,
+    /// The disk under it says that it has synced, and has not.
+    NeverSyncs,
 }
 
 /// How a ledger behaves.

@@ -1,4 +1,4 @@
-//! The computer that a validator runs on: what the runtime gives, with a clock of its own.
+//! The computer that a validator runs on: what the runtime gives, with a clock and a disk of its own, and an end at any moment.
 
 use std::{
     convert::Infallible,
@@ -12,28 +12,46 @@ use std::{
 use commonware_runtime::{
     BlobVersion, Clock, Error, Handle, ListenerOf, Metrics, Name, Network, Resolver, SinkOf, Spawner,
     Storage, StreamOf, Supervisor,
-    deterministic::{Blob, Context},
+    deterministic::Context,
     signal::Signal,
     telemetry::metrics::{Metric, Registered},
 };
 use rand::{TryCryptoRng, TryRng};
 
-use super::clock::SkewedClock;
+use super::{
+    clock::SkewedClock,
+    fuse::{Fuse, Fused},
+    torn::{TornBlob, TornDisk},
+};
+
+/// What stays when it is put off and on.
+#[derive(Debug)]
+pub(super) struct Hardware {
+    pub(super) clock: SkewedClock,
+    pub(super) disk: TornDisk,
+    pub(super) fuse: Arc<Fuse>,
+}
+
+impl Hardware {
+    pub(super) fn new(clock: SkewedClock, syncs: bool) -> Arc<Self> {
+        Arc::new(Self { clock, disk: TornDisk::new(syncs), fuse: Arc::default() })
+    }
+}
 
 pub(super) struct Machine {
     inner: Context,
-    clock: Arc<SkewedClock>,
+    hardware: Arc<Hardware>,
 }
 
 impl Machine {
-    pub(super) fn new(inner: Context, clock: Arc<SkewedClock>) -> Self {
-        Self { inner, clock }
+    pub(super) fn new(inner: Context, hardware: Arc<Hardware>) -> Self {
+        Self { inner, hardware }
     }
 }
 
 impl std::fmt::Debug for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Machine").field("clock", &self.clock).finish_non_exhaustive()
+        f.debug_struct("Machine").field("hardware", &self.hardware).finish_non_exhaustive()
     }
 }
 
@@ -43,21 +61,21 @@ impl Supervisor for Machine {
     }
 
     fn child(&self, label: &'static str) -> Self {
-        Self::new(self.inner.child(label), self.clock.clone())
+        Self::new(self.inner.child(label), self.hardware.clone())
     }
 
     fn with_attribute(self, key: &'static str, value: impl Display) -> Self {
-        Self::new(self.inner.with_attribute(key, value), self.clock)
+        Self::new(self.inner.with_attribute(key, value), self.hardware)
     }
 }
 
 impl Spawner for Machine {
     fn shared(self, blocking: bool) -> Self {
-        Self::new(self.inner.shared(blocking), self.clock)
+        Self::new(self.inner.shared(blocking), self.hardware)
     }
 
     fn dedicated(self) -> Self {
-        Self::new(self.inner.dedicated(), self.clock)
+        Self::new(self.inner.dedicated(), self.hardware)
     }
 
     fn spawn<F, Fut, T>(self, f: F) -> Handle<T>
@@ -66,8 +84,11 @@ impl Spawner for Machine {
         Fut: Future<Output = T> + Send + 'static,
         T: Send + 'static,
     {
-        let clock = self.clock;
-        self.inner.spawn(move |inner| f(Self::new(inner, clock)))
+        let hardware = self.hardware;
+        self.inner.spawn(move |inner| {
+            let fuse = hardware.fuse.clone();
+            Fused::new(f(Self::new(inner, hardware)), fuse)
+        })
     }
 
     async fn stop(self, value: i32, timeout: Option<Duration>) -> Result<(), Error> {
@@ -106,11 +127,11 @@ impl governor::clock::ReasonablyRealtime for Machine {}
 
 impl Clock for Machine {
     fn current(&self) -> SystemTime {
-        self.clock.at(self.inner.current())
+        self.hardware.clock.at(self.inner.current())
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static + use<> {
-        self.inner.sleep(self.clock.really(duration))
+        self.inner.sleep(self.hardware.clock.really(duration))
     }
 
     /// A clock that is set while somebody sleeps does not wake them earlier or later.
@@ -156,19 +177,19 @@ impl TryRng for Machine {
 impl TryCryptoRng for Machine {}
 
 impl Storage for Machine {
-    type Blob = Blob;
+    type Blob = TornBlob;
 
     async fn open_versioned(
         &self,
         partition: &str,
         name: &[u8],
         versions: RangeInclusive<BlobVersion>,
-    ) -> Result<(Blob, u64, BlobVersion), Error> {
-        self.inner.open_versioned(partition, name, versions).await
+    ) -> Result<(TornBlob, u64, BlobVersion), Error> {
+        self.hardware.disk.open(&self.inner, partition, name, versions).await
     }
 
     async fn remove(&self, partition: &str, name: Option<&[u8]>) -> Result<(), Error> {
-        self.inner.remove(partition, name).await
+        self.hardware.disk.remove(&self.inner, partition, name).await
     }
 
     async fn scan(&self, partition: &str) -> Result<Vec<Vec<u8>>, Error> {

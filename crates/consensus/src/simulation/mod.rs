@@ -20,12 +20,14 @@ mod block;
 mod checks;
 mod clock;
 mod evidence;
+mod fuse;
 mod ledger;
 mod machine;
 mod node;
 mod reign;
 mod roles;
 mod runs;
+mod torn;
 mod trouble;
 
 use std::{
@@ -39,9 +41,10 @@ use commonware_runtime::{Clock as _, Quota, Supervisor as _, deterministic::Cont
 use commonware_utils::{NZU32, NZUsize, Probability, sync::Mutex};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use crate::{evidence::EvidenceStore, public_key, recall::Voting};
+use crate::{evidence::EvidenceStore, public_key};
 use clock::SkewedClock;
 use ledger::{Agreement, Disk, Flaw};
+use machine::Hardware;
 use node::Validator;
 use reign::Reign;
 use roles::Role;
@@ -66,6 +69,10 @@ struct Counts {
     convicted: u64,
     /// Records of evidence that honest validators hold.
     evidence: u64,
+    /// Crashes between two steps of a validator's own tasks.
+    stopped: u64,
+    /// Files that a crash left with a part of what was not synced.
+    torn: u64,
 }
 
 struct Simulation {
@@ -86,6 +93,12 @@ struct Simulation {
     /// Whether the set of validators changes, and how often that was asked for.
     changing: bool,
     changes: u64,
+    /// Nothing bad happens any more.
+    healing: bool,
+    /// Files that a crash left with a part of what was not synced.
+    torn: u64,
+    /// Machines that stopped between two steps of their own.
+    stopped: u64,
 }
 
 fn key_of(bytes: [u8; 32]) -> PublicKey {
@@ -124,7 +137,7 @@ impl Simulation {
             .map(|(role, secret)| Validator {
                 role,
                 secret,
-                clock: Arc::new(clock(role)),
+                hardware: Hardware::new(clock(role), flaw != Flaw::NeverSyncs),
                 disks: fresh(),
                 dirs: [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory")],
                 ledger: None,
@@ -157,6 +170,9 @@ impl Simulation {
             fresh: Box::new(fresh),
             changing,
             changes: 0,
+            healing: false,
+            torn: 0,
+            stopped: 0,
         };
         this.links().await;
         this
@@ -176,6 +192,12 @@ impl Simulation {
             self.trouble().await;
         }
         // Everything heals.
+        self.healing = true;
+        for validator in &self.validators {
+            // Who is about to stop does not.
+            validator.hardware.fuse.light(0);
+        }
+        self.find_stopped().await;
         self.cut.clear();
         self.link = Link {
             latency: Duration::from_millis(5),
@@ -204,8 +226,7 @@ impl Simulation {
             }
         }
         self.check();
-        let denied = |v: &&Validator| matches!(v.stats.snapshot().voting, Voting::Denied { .. });
-        let denied = self.validators.iter().filter(denied).count() as u64;
+        let denied = self.denied();
         let changes = self.sound().map(|v| v.disks[0].lock().epoch()).max().unwrap_or(0);
         let (convicted, evidence) = self.judge();
         let equivocators = self.validators.iter().filter(|v| v.role == Role::Equivocator).count() as u64;
@@ -217,6 +238,8 @@ impl Simulation {
             equivocators,
             convicted,
             evidence,
+            stopped: self.stopped,
+            torn: self.torn,
         }
     }
 }

@@ -21,9 +21,8 @@ use rand::RngExt as _;
 
 use super::{
     NAMESPACE, QUOTA, Simulation,
-    clock::SkewedClock,
     ledger::{Disk, Kind, Ledger},
-    machine::Machine,
+    machine::{Hardware, Machine},
     roles::Role,
 };
 use crate::{
@@ -39,7 +38,7 @@ use crate::{
 pub(super) struct Validator {
     pub(super) role: Role,
     pub(super) secret: [u8; 32],
-    pub(super) clock: Arc<SkewedClock>,
+    pub(super) hardware: Arc<Hardware>,
     pub(super) disks: [Arc<Mutex<Disk>>; 2],
     pub(super) dirs: [tempfile::TempDir; 2],
     pub(super) ledger: Option<Ledger>,
@@ -108,7 +107,7 @@ impl Simulation {
     /// The computer of a validator.
     fn machine(&self, index: usize) -> Machine {
         let context = self.context.child("validator").with_attribute("index", index);
-        Machine::new(context, self.validators[index].clock.clone())
+        Machine::new(context, self.validators[index].hardware.clone())
     }
 
     pub(super) async fn start(&mut self, index: usize) {
@@ -120,6 +119,10 @@ impl Simulation {
             return;
         }
         self.validators[index].starts += 1;
+        // Some do not come far.
+        if !self.healing && self.rng.random_ratio(1, 6) {
+            self.validators[index].hardware.fuse.light(self.rng.random_range(1..400));
+        }
         let control = self.oracle.control(self.keys[index].clone());
         let mut channels = Vec::new();
         for channel in 0..5 {
@@ -234,13 +237,28 @@ impl Simulation {
         self.validators[index].ledger = None;
     }
 
+    /// The power fails: what was not synced may be gone, or there in part.
     pub(super) async fn crash(&mut self, index: usize) {
         self.end(index).await;
-        if self.validators[index].role == Role::Amnesiac && self.rng.random_bool(0.5) {
+        let wiped = self.validators[index].role == Role::Amnesiac && self.rng.random_bool(0.5);
+        let hardware = self.validators[index].hardware.clone();
+        self.torn += hardware.disk.tear(&self.context, &mut self.rng).await;
+        hardware.fuse.renew();
+        if wiped {
             let validator = &mut self.validators[index];
             validator.wiped += 1;
             validator.disks = (self.fresh)();
             validator.dirs[0] = tempfile::tempdir().expect("a directory");
+        }
+    }
+
+    /// Machines that stopped by themselves are found to be off.
+    pub(super) async fn find_stopped(&mut self) {
+        for index in 0..self.validators.len() {
+            if self.validators[index].hardware.fuse.is_blown() {
+                self.stopped += 1;
+                self.crash(index).await;
+            }
         }
     }
 }

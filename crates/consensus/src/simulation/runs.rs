@@ -56,6 +56,8 @@ fn run_seeds(
                             sum.equivocators += one.equivocators;
                             sum.convicted += one.convicted;
                             sum.evidence += one.evidence;
+                            sum.stopped += one.stopped;
+                            sum.torn += one.torn;
                         }
                         Err(panic) => {
                             failed.lock().get_or_insert((seed, panic));
@@ -77,10 +79,10 @@ fn networks_in_trouble_agree_lose_nothing_and_heal() {
     let runs = number("TRIAD_SIM_RUNS", 120);
     let started = std::time::Instant::now();
     match run_seeds(first..first + runs, Flaw::None) {
-        Ok(Counts { blocks, items, denied, changes, equivocators, convicted, evidence }) => {
+        Ok(Counts { blocks, items, denied, changes, equivocators, convicted, evidence, stopped, torn }) => {
             println!(
                 "{runs} runs, {blocks} blocks, {items} items, {changes} new sets, {denied} amnesiacs found out, {convicted} of \
-                 {equivocators} equivocators convicted by {evidence} records, {:?}",
+                 {equivocators} equivocators convicted by {evidence} records, {stopped} stops, {torn} torn files, {:?}",
                 started.elapsed()
             );
             // A wiped validator whose votes nobody in reach saw is not; most are.
@@ -88,6 +90,7 @@ fn networks_in_trouble_agree_lose_nothing_and_heal() {
             assert!(changes > 0 || runs < 100, "no set of validators ever changed");
             // One whose contradicting votes reached different validators is not.
             assert!(convicted > 0 || runs < 100, "there is no evidence against any equivocator");
+            assert!(torn > 0 || runs < 100, "no file was ever torn");
         }
         Err((seed, panic)) => {
             eprintln!("simulation {seed} failed: TRIAD_SEED={seed} TRIAD_SIM_RUNS=1 repeats it");
@@ -128,4 +131,10 @@ fn ledgers_that_forget_their_ancestors_are_found_out() {
 fn ledgers_that_believe_any_clock_are_found_out() {
     let why = found_out(Flaw::BelievesAnyClock);
     assert!(why.contains("is of") && why.contains("ahead"), "{why}");
+}
+
+/// What a vote rests on is synced before it leaves: with disks that do not, votes are given twice, or the finished is gone.
+#[test]
+fn disks_that_do_not_sync_are_found_out() {
+    found_out(Flaw::NeverSyncs);
 }

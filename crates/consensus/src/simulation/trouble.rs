@@ -71,17 +71,19 @@ impl Simulation {
 
     pub(super) async fn trouble(&mut self) {
         let n = self.validators.len();
+        self.find_stopped().await;
         if self.changing && self.rng.random_ratio(1, 2) {
             self.change();
         }
         for index in 0..n {
             if self.validators[index].role == Role::Mistimed && self.rng.random_ratio(1, 4) {
-                self.validators[index].clock.jump(self.rng.random_range(-4_000_000..=4_000_000));
+                self.validators[index].hardware.clock.jump(self.rng.random_range(-4_000_000..=4_000_000));
             }
         }
         let one = self.rng.random_range(0..n);
         match self.rng.random_range(0..8) {
-            0 | 1 => self.crash(one).await,
+            0 => self.crash(one).await,
+            1 => self.validators[one].hardware.fuse.light(self.rng.random_range(1..2000)),
             2..=4 => self.start(one).await,
             5 => {
                 // A cut between two groups, one way or both.
