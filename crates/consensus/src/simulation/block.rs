@@ -1,7 +1,7 @@
 //! Blocks of the simulated ledger.
 //!
-//! Bytes: parent 32 ‖ height u64 ‖ epoch u64 ‖ time u64 ‖ salt u64 ‖ items of 8 bytes. Digest: SHA-256 of them. Times are in
-//! milliseconds.
+//! Bytes: parent 32 ‖ root 32 ‖ height u64 ‖ epoch u64 ‖ time u64 ‖ salt u64 ‖ items of 8 bytes. Digest: SHA-256 of them. Times
+//! are in milliseconds; the root stands for the state after the block.
 
 use sha2::{Digest as _, Sha256};
 
@@ -27,13 +27,15 @@ pub(super) fn is_change(item: u64) -> bool {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
     pub(super) time: u64,
+    pub(super) root: Digest,
     /// Two validators with different ones make different blocks of the same items.
     pub(super) salt: u64,
     pub(super) items: Vec<u64>,
 }
 
 pub(super) fn parse(bytes: &[u8]) -> Result<(Header, Content), String> {
-    let (parent, mut rest) = bytes.split_first_chunk::<32>().ok_or("no parent")?;
+    let (parent, rest) = bytes.split_first_chunk::<32>().ok_or("no parent")?;
+    let (root, mut rest) = rest.split_first_chunk::<32>().ok_or("no root")?;
     let mut number = |what: &str| {
         let (number, after) = rest.split_first_chunk::<8>().ok_or(format!("no {what}"))?;
         rest = after;
@@ -45,11 +47,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Header, Content), String> {
         return Err("an item is cut".into());
     }
     let header = Header { digest: Sha256::digest(bytes).into(), parent: *parent, height, epoch };
-    Ok((header, Content { time, salt, items: items.iter().map(|item| u64::from_be_bytes(*item)).collect() }))
+    let items = items.iter().map(|item| u64::from_be_bytes(*item)).collect();
+    Ok((header, Content { time, root: *root, salt, items }))
 }
 
 pub(super) fn build(parent: Digest, height: u64, epoch: u64, content: &Content) -> Block {
-    let mut bytes = parent.to_vec();
+    let mut bytes = [parent, content.root].concat();
     for number in [height, epoch, content.time, content.salt].iter().chain(&content.items) {
         bytes.extend_from_slice(&number.to_be_bytes());
     }
@@ -59,4 +62,11 @@ pub(super) fn build(parent: Digest, height: u64, epoch: u64, content: &Content) 
 
 pub(super) fn genesis() -> Block {
     build([0; 32], 0, 0, &Content::default())
+}
+
+/// The state after items, given the one before.
+pub(super) fn root(before: &Digest, items: &[u64]) -> Digest {
+    let mut hasher = Sha256::new_with_prefix(before);
+    items.iter().for_each(|item| hasher.update(item.to_be_bytes()));
+    hasher.finalize().into()
 }

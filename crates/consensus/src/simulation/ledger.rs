@@ -12,7 +12,7 @@ use commonware_runtime::Clock as _;
 use commonware_utils::sync::Mutex;
 use tokio::sync::Notify;
 
-use super::block::{Content, Digest, INVALID, build, genesis, is_change, parse};
+use super::block::{Content, Digest, INVALID, build, genesis, is_change, parse, root};
 use super::clock::MAX_HONEST_SKEW;
 use super::machine::Machine;
 use super::reign::{NOTICE, Reign};
@@ -51,13 +51,26 @@ pub(super) enum Flaw {
     NeverSyncs,
 }
 
+/// What is wrong with the blocks of a liar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lie {
+    /// An item is.
+    Item,
+    /// An item is there twice.
+    Twice,
+    /// The state after it is another.
+    Root,
+    /// It is no later than its parent.
+    Time,
+}
+
 /// How a ledger behaves.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
     /// Two with different ones make different blocks of the same items.
     pub(super) salt: u64,
-    /// Puts what nobody accepts into every other block.
-    pub(super) lies: bool,
+    /// Every other block is one that nobody accepts.
+    pub(super) lie: Option<Lie>,
     pub(super) flaw: Flaw,
     /// Its clock is kept: what becomes final is not ahead of it.
     pub(super) keeps_time: bool,
@@ -69,6 +82,7 @@ pub(super) struct Disk {
     blocks: Vec<(Block, Option<Bytes>)>,
     /// Of the last block.
     time: u64,
+    root: Digest,
     final_items: BTreeSet<u64>,
     queue: BTreeSet<u64>,
     /// All that ever are validators, in ascending order.
@@ -82,6 +96,7 @@ impl Disk {
         let mut this = Self {
             blocks: Vec::new(),
             time: 0,
+            root: Digest::default(),
             final_items: BTreeSet::new(),
             queue: BTreeSet::new(),
             all,
@@ -154,6 +169,7 @@ struct Parent {
     /// Who decides it.
     reign: Reign,
     time: u64,
+    root: Digest,
 }
 
 #[derive(Debug)]
@@ -210,19 +226,21 @@ impl Ledger {
             unfinal.push(executed);
             at = executed.parent;
         }
-        let time = unfinal.first().map_or(disk.time, |newest| newest.content.time);
+        let newest = unfinal.first().map(|newest| &newest.content);
+        let (time, root) = newest.map_or((disk.time, disk.root), |content| (content.time, content.root));
         let step = |reign: Reign, block: &Executed| reign.step(block.height, &block.content.items);
-        Some(Parent { used, time, reign: unfinal.into_iter().rev().fold(disk.reign, step) })
+        Some(Parent { used, time, root, reign: unfinal.into_iter().rev().fold(disk.reign, step) })
     }
 
     fn execute(&self, block: &Block) -> bool {
-        let Some(Parent { used, reign, time }) = self.parent(&block.parent) else { return false };
+        let Some(Parent { used, reign, time, root: before }) = self.parent(&block.parent) else { return false };
         let Ok((header, content)) = parse(&block.bytes) else { return false };
         let items = &content.items;
         let distinct: BTreeSet<u64> = items.iter().copied().collect();
         let fine = distinct.len() == items.len()
             && header.epoch == reign.epoch
             && content.time > time
+            && content.root == root(&before, items)
             && !items.contains(&INVALID)
             && (reign.is_open(header.height) || !items.iter().any(|item| is_change(*item)))
             && items.iter().all(|item| !used.contains(item));
@@ -254,7 +272,7 @@ impl Application for Ledger {
     }
 
     async fn propose(&self, parent: Block, _: u32, must: bool) -> Option<Block> {
-        let Parent { used, reign, time } = self.parent(&parent.digest)?;
+        let Parent { used, reign, time, root: before } = self.parent(&parent.digest)?;
         let may_change = reign.is_open(parent.height + 1);
         let mut items: Vec<u64> = self
             .0
@@ -272,10 +290,23 @@ impl Application for Ledger {
         if must {
             items.clear();
         }
-        if self.0.kind.lies && parent.height.is_multiple_of(2) {
-            items.push(INVALID);
+        let lie = self.0.kind.lie.filter(|_| parent.height.is_multiple_of(2));
+        match lie {
+            Some(Lie::Item) => items.push(INVALID),
+            Some(Lie::Twice) => items.extend(items.first().copied()),
+            _ => {}
         }
-        let content = Content { time: self.now().max(time + 1), salt: self.0.kind.salt, items };
+        let mut content = Content {
+            time: self.now().max(time + 1),
+            root: root(&before, &items),
+            salt: self.0.kind.salt,
+            items,
+        };
+        match lie {
+            Some(Lie::Root) => content.root[0] ^= 1,
+            Some(Lie::Time) => content.time = time,
+            _ => {}
+        }
         let block = build(parent.digest, parent.height + 1, reign.epoch, &content);
         self.insert(&block, content);
         Some(block)
@@ -317,7 +348,7 @@ impl Application for Ledger {
         if let Some(agreement) = &self.0.agreement {
             agreement.commit(block.height, block.digest);
         }
-        let (_, Content { time, items, .. }) = parse(&block.bytes)?;
+        let (_, Content { time, items, root: after, .. }) = parse(&block.bytes)?;
         for item in &items {
             if *item == INVALID || !disk.final_items.insert(*item) {
                 return Err(format!("item {item} in block {} is invalid or there twice", block.height));
@@ -332,7 +363,10 @@ impl Application for Ledger {
         if self.0.kind.keeps_time && time > latest {
             return Err(format!("block {} is of {time}, which is {} ahead", block.height, time - now));
         }
-        disk.time = time;
+        if after != root(&disk.root, &items) {
+            return Err(format!("the root of block {} is not that of its items", block.height));
+        }
+        (disk.time, disk.root) = (time, after);
         disk.reign(block.height, &items);
         self.0.pending.lock().retain(|_, executed| executed.height > block.height);
         disk.blocks.push((block, certificate));

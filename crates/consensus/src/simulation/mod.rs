@@ -5,7 +5,10 @@
 //! is out of it follows. At most f of them are traitors:
 //!
 //! - the *equivocator* is two engines with one key, each talking to its own part of the others: it votes and proposes twice;
-//! - the *liar* proposes blocks that nobody may accept;
+//! - the *liar* proposes blocks that nobody may accept: invalid items, an item twice, a wrong state root, no later time;
+//! - the *withholder* sends each kind of message to some at once, to some late, to some never;
+//! - the *body server* gives another block than was asked for or certified;
+//! - the *flooder* sends everybody garbage, damaged messages or its old ones, all the time, on every channel;
 //! - the *sleeper* is off all the time;
 //! - the *amnesiac* is honest, but at times its disk is empty when it comes back;
 //! - the *mistimed* is honest, but its clock is seconds off, too fast or too slow, and jumps while it runs.
@@ -16,10 +19,12 @@
 //! submitted to an honest one, and the same chain. Evidence of double votes is held against equivocators only. A run that
 //! fails prints its seed; `TRIAD_SEED=… TRIAD_SIM_RUNS=1` repeats it, and `TRIAD_SIM_RUNS` sets how many are run.
 
+mod bent;
 mod block;
 mod checks;
 mod clock;
 mod evidence;
+mod flood;
 mod fuse;
 mod ledger;
 mod machine;
@@ -28,6 +33,7 @@ mod reign;
 mod roles;
 mod runs;
 mod torn;
+mod tricks;
 mod trouble;
 
 use std::{

@@ -10,10 +10,7 @@ use std::{
 };
 
 use commonware_cryptography::ed25519::PublicKey;
-use commonware_p2p::{
-    Recipients,
-    simulated::{SplitOrigin, SplitTarget},
-};
+use commonware_p2p::simulated::SplitTarget;
 use commonware_runtime::{Handle as Task, IoBuf, Spawner as _, Supervisor as _};
 use commonware_utils::sync::Mutex;
 use futures::future::select_all;
@@ -21,9 +18,12 @@ use rand::RngExt as _;
 
 use super::{
     NAMESPACE, QUOTA, Simulation,
-    ledger::{Disk, Kind, Ledger},
+    bent::{Bent, Fate, Trick},
+    flood::{self, Heap},
+    ledger::{Disk, Kind, Ledger, Lie},
     machine::{Hardware, Machine},
     roles::Role,
+    tricks,
 };
 use crate::{
     Application as _, Config, ConsensusError, Network,
@@ -124,21 +124,20 @@ impl Simulation {
             self.validators[index].hardware.fuse.light(self.rng.random_range(1..400));
         }
         let control = self.oracle.control(self.keys[index].clone());
+        // Numbers as `named` has them. A traitor has no doubts about its own votes.
+        let asked: &[u64] = if role == Role::Equivocator { &[] } else { &[6, 7] };
         let mut channels = Vec::new();
-        for channel in 0..5 {
-            channels.push(control.register(channel, QUOTA).await.expect("a channel"));
+        for channel in (0..5).chain(asked.iter().copied()) {
+            let (sender, receiver) = control.register(channel, QUOTA).await.expect("a channel");
+            channels.push((channel, sender, receiver));
         }
-        // A traitor has no doubts about its own votes.
-        if role != Role::Equivocator {
-            channels.push(control.register(6, QUOTA).await.expect("a channel"));
-            channels.push(control.register(7, QUOTA).await.expect("a channel"));
-        }
+        let lie = [Lie::Item, Lie::Twice, Lie::Root, Lie::Time][self.rng.random_range(0..4)];
         let ledger = |this: &Self, twin: usize| {
             let validator = &this.validators[index];
             let agreement = role.is_sound().then(|| this.agreement.clone());
             let kind = Kind {
                 salt: twin as u64,
-                lies: role == Role::Liar,
+                lie: (role == Role::Liar).then_some(lie),
                 flaw: this.flaw,
                 keeps_time: role.is_sound() && role != Role::Mistimed,
             };
@@ -150,34 +149,26 @@ impl Simulation {
         if role != Role::Equivocator {
             self.validators[index].stats = Arc::default();
             let setup = self.setup(index, 0, first);
+            let trick = self.trick(index, &channels);
+            let channels = channels.into_iter();
+            let channels = channels.map(|(n, s, r)| (self.bent(n, s, trick.clone()), r)).collect();
             self.run(index, 0, setup, named(channels));
             return;
         }
         // Each of the others belongs to the first twin, to the second, or to both.
         let sides: Vec<u8> = self.keys.iter().map(|_| self.rng.random_range(1..=3)).collect();
-        let keys = self.keys.clone();
         let side_of = {
-            let (keys, sides) = (keys.clone(), sides.clone());
+            let (keys, sides) = (self.keys.clone(), sides);
             move |key: &PublicKey| keys.iter().position(|k| k == key).map_or(3, |i| sides[i])
         };
-        let me = self.keys[index].clone();
-        let forward = {
+        let twins = [1, 2].map(|mine| -> Trick {
             let side_of = side_of.clone();
-            move |origin: SplitOrigin, recipients: &Recipients<PublicKey>, _: &IoBuf| {
-                let mine = if matches!(origin, SplitOrigin::Primary) { 1 } else { 2 };
-                let wanted: Vec<PublicKey> = match recipients {
-                    Recipients::All => keys.iter().filter(|k| **k != me).cloned().collect(),
-                    Recipients::Some(some) => some.clone(),
-                    Recipients::One(one) => vec![one.clone()],
-                };
-                Some(Recipients::Some(wanted.into_iter().filter(|k| side_of(k) & mine != 0).collect()))
-            }
-        };
+            Arc::new(move |_, to, _| if side_of(to) & mine == 0 { Fate::Withheld } else { Fate::Sent })
+        });
         let (mut left, mut right) = (Vec::new(), Vec::new());
-        for (sender, receiver) in channels {
-            let (a, b) = sender.split_with(forward.clone());
+        for (number, sender, receiver) in channels {
             let side_of = side_of.clone();
-            let (c, d) =
+            let (a, b) =
                 receiver.split_with(self.context.child("split"), move |message: &(PublicKey, IoBuf)| {
                     match side_of(&message.0) {
                         1 => SplitTarget::Primary,
@@ -185,12 +176,39 @@ impl Simulation {
                         _ => SplitTarget::Both,
                     }
                 });
-            left.push((a, c));
-            right.push((b, d));
+            left.push((self.bent(number, sender.clone(), Some(twins[0].clone())), a));
+            right.push((self.bent(number, sender, Some(twins[1].clone())), b));
         }
         for (twin, channels) in [left, right].into_iter().enumerate() {
             let setup = self.setup(index, twin, ledger(self, twin));
             self.run(index, twin, setup, named(channels));
+        }
+    }
+
+    fn bent<S>(&self, number: u64, sender: S, trick: Option<Trick>) -> Bent<S> {
+        Bent::new(sender, number, trick, self.context.child("bent"))
+    }
+
+    /// What a validator does with what it has to send; a flooder begins its flood.
+    fn trick<S, R>(&mut self, index: usize, channels: &[(u64, S, R)]) -> Option<Trick>
+    where
+        S: commonware_p2p::Sender<PublicKey = PublicKey>,
+    {
+        let seed = self.rng.random();
+        match self.validators[index].role {
+            Role::Withholder => Some(tricks::withhold(&self.keys, seed)),
+            Role::BodyServer => Some(tricks::serve_other_bodies(seed)),
+            Role::Flooder => {
+                let heap = Heap::default();
+                let senders = channels.iter().map(|(number, sender, _)| (*number, sender.clone())).collect();
+                let task = flood::flood(self.context.child("flood"), senders, heap.clone(), seed);
+                self.validators[index].tasks.push(task);
+                Some(Arc::new(move |channel, _, message| {
+                    heap.keep(channel, message);
+                    Fate::Sent
+                }))
+            }
+            _ => None,
         }
     }
 

@@ -7,8 +7,14 @@ pub(super) enum Role {
     Honest,
     /// Two engines with one key, each talking to its own part of the others: votes and proposes twice.
     Equivocator,
-    /// Proposes blocks that nobody may accept.
+    /// Proposes blocks that nobody may accept: with items that are invalid or there twice, of another time, with another state.
     Liar,
+    /// Sends some of its messages late, or never, to some.
+    Withholder,
+    /// Serves and announces another block than the certified one.
+    BodyServer,
+    /// Sends everybody garbage, or what it sent before, as fast as it can.
+    Flooder,
     /// Is off all the time.
     Sleeper,
     /// Honest, but at times its disk is empty when it comes back.
@@ -18,7 +24,16 @@ pub(super) enum Role {
 }
 
 /// All who are not just honest.
-const TRAITORS: [Role; 5] = [Role::Equivocator, Role::Liar, Role::Sleeper, Role::Amnesiac, Role::Mistimed];
+const TRAITORS: [Role; 8] = [
+    Role::Equivocator,
+    Role::Liar,
+    Role::Withholder,
+    Role::BodyServer,
+    Role::Flooder,
+    Role::Sleeper,
+    Role::Amnesiac,
+    Role::Mistimed,
+];
 
 impl Role {
     /// What it commits is the chain.
