@@ -233,7 +233,9 @@ impl Ledger {
     }
 
     fn execute(&self, block: &Block) -> bool {
-        let Some(Parent { used, reign, time, root: before }) = self.parent(&block.parent) else { return false };
+        let Some(Parent { used, reign, time, root: before }) = self.parent(&block.parent) else {
+            return false;
+        };
         let Ok((header, content)) = parse(&block.bytes) else { return false };
         let items = &content.items;
         let distinct: BTreeSet<u64> = items.iter().copied().collect();

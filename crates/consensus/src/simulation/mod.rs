@@ -1,7 +1,8 @@
 //! Whole networks in one thread, on a simulated clock, disk and network, with everything that goes wrong drawn from a seed.
 //!
-//! Each run: four or seven validators under load, over links that are slow, lossy, cut both ways or one way; validators
-//! crash at any moment, some with what they had not synced. In some runs the set of validators changes, over and over, and who
+//! Each run: four or seven validators under load, over links that are slow, lossy, cut both ways or one way, once or over and
+//! over, and that deliver twice and in any order; validators crash between any two steps of their tasks, and what they had not
+//! synced is there, gone, or there in part. In some runs the set of validators changes, over and over, and who
 //! is out of it follows. At most f of them are traitors:
 //!
 //! - the *equivocator* is two engines with one key, each talking to its own part of the others: it votes and proposes twice;
@@ -31,6 +32,7 @@ mod machine;
 mod node;
 mod reign;
 mod roles;
+mod rough;
 mod runs;
 mod torn;
 mod tricks;
@@ -54,6 +56,7 @@ use machine::Hardware;
 use node::Validator;
 use reign::Reign;
 use roles::Role;
+use rough::Roughness;
 
 const NAMESPACE: &[u8] = b"triad-simulation";
 /// Simulated time in which everything heals at the end.
@@ -92,6 +95,9 @@ struct Simulation {
     /// Which links are cut, from and to.
     cut: Vec<(usize, usize)>,
     link: Link,
+    /// Whose links are slow, and by how much.
+    slow: Option<(usize, Duration)>,
+    roughness: Arc<Roughness>,
     /// All ledgers are broken on purpose.
     flaw: Flaw,
     /// Empty disks.
@@ -156,8 +162,10 @@ impl Simulation {
             })
             .collect();
         let changing = rng.random_ratio(1, 3);
+        let far = if rng.random_ratio(1, 8) { 400 } else { 40 };
+        let roughness = Arc::new(Roughness::draw(&mut rng));
         let link = Link {
-            latency: Duration::from_millis(rng.random_range(1..40)),
+            latency: Duration::from_millis(rng.random_range(1..far)),
             jitter: Duration::from_millis(rng.random_range(0..20)),
             success_rate: Probability::new(rng.random_range(80..=100), 100).expect("at most one"),
         };
@@ -172,6 +180,8 @@ impl Simulation {
             submitted: 0,
             cut: Vec::new(),
             link,
+            slow: None,
+            roughness,
             flaw,
             fresh: Box::new(fresh),
             changing,
@@ -199,6 +209,8 @@ impl Simulation {
         }
         // Everything heals.
         self.healing = true;
+        self.roughness.over.store(true, Relaxed);
+        self.slow = None;
         for validator in &self.validators {
             // Who is about to stop does not.
             validator.hardware.fuse.light(0);

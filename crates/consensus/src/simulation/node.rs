@@ -23,6 +23,7 @@ use super::{
     ledger::{Disk, Kind, Ledger, Lie},
     machine::{Hardware, Machine},
     roles::Role,
+    rough::{self, Rough},
     tricks,
 };
 use crate::{
@@ -150,9 +151,11 @@ impl Simulation {
             self.validators[index].stats = Arc::default();
             let setup = self.setup(index, 0, first);
             let trick = self.trick(index, &channels);
-            let channels = channels.into_iter();
-            let channels = channels.map(|(n, s, r)| (self.bent(n, s, trick.clone()), r)).collect();
-            self.run(index, 0, setup, named(channels));
+            let mut ends = Vec::new();
+            for (number, sender, receiver) in channels {
+                ends.push((self.bent(number, sender, trick.clone()), self.rough(index, receiver)));
+            }
+            self.run(index, 0, setup, named(ends));
             return;
         }
         // Each of the others belongs to the first twin, to the second, or to both.
@@ -176,8 +179,8 @@ impl Simulation {
                         _ => SplitTarget::Both,
                     }
                 });
-            left.push((self.bent(number, sender.clone(), Some(twins[0].clone())), a));
-            right.push((self.bent(number, sender, Some(twins[1].clone())), b));
+            left.push((self.bent(number, sender.clone(), Some(twins[0].clone())), self.rough(index, a)));
+            right.push((self.bent(number, sender, Some(twins[1].clone())), self.rough(index, b)));
         }
         for (twin, channels) in [left, right].into_iter().enumerate() {
             let setup = self.setup(index, twin, ledger(self, twin));
@@ -187,6 +190,17 @@ impl Simulation {
 
     fn bent<S>(&self, number: u64, sender: S, trick: Option<Trick>) -> Bent<S> {
         Bent::new(sender, number, trick, self.context.child("bent"))
+    }
+
+    /// The receiving end of a channel of a validator, as long as that is on.
+    fn rough<R>(&mut self, index: usize, receiver: R) -> Rough
+    where
+        R: commonware_p2p::Receiver<PublicKey = PublicKey>,
+    {
+        let (context, seed) = (self.context.child("rough"), self.rng.random());
+        let (rough, task) = rough::rough(context, receiver, self.roughness.clone(), seed);
+        self.validators[index].tasks.push(task);
+        rough
     }
 
     /// What a validator does with what it has to send; a flooder begins its flood.
@@ -248,7 +262,8 @@ impl Simulation {
     }
 
     pub(super) async fn end(&mut self, index: usize) {
-        for task in std::mem::take(&mut self.validators[index].tasks) {
+        // The engine first: it would notice that its channels end.
+        for task in std::mem::take(&mut self.validators[index].tasks).into_iter().rev() {
             task.abort();
             let _ = task.await;
         }

@@ -1,5 +1,8 @@
 //! What happens to a network from outside: items come in, links are cut, validators crash and change.
 
+use std::time::Duration;
+
+use commonware_runtime::Clock as _;
 use rand::RngExt as _;
 
 use super::{Simulation, block, roles::Role};
@@ -16,7 +19,13 @@ impl Simulation {
                 // Absent already is fine.
                 let _ = self.oracle.remove_link(a.clone(), b.clone()).await;
                 if !self.cut.contains(&(from, to)) {
-                    self.oracle.add_link(a, b, self.link.clone()).await.expect("a new link");
+                    let mut link = self.link.clone();
+                    if let Some((who, latency)) = self.slow
+                        && (who == from || who == to)
+                    {
+                        link.latency = latency;
+                    }
+                    self.oracle.add_link(a, b, link).await.expect("a new link");
                 }
             }
         }
@@ -81,32 +90,53 @@ impl Simulation {
             }
         }
         let one = self.rng.random_range(0..n);
-        match self.rng.random_range(0..8) {
+        match self.rng.random_range(0..10) {
             0 => self.crash(one).await,
             1 => self.validators[one].hardware.fuse.light(self.rng.random_range(1..2000)),
             2..=4 => self.start(one).await,
-            5 => {
-                // A cut between two groups, one way or both.
-                let group = self.rng.random_range(1..(1u32 << n));
-                let one_way = self.rng.random_bool(0.5);
-                let inside = |i: usize| group >> i & 1 == 1;
-                self.cut.clear();
-                for a in 0..n {
-                    for b in 0..n {
-                        if inside(a) && !inside(b) {
-                            self.cut.push((a, b));
-                            if !one_way {
-                                self.cut.push((b, a));
-                            }
-                        }
-                    }
-                }
+            5 => self.cut_somewhere().await,
+            6 => self.flap().await,
+            7 => {
+                // The slowest are given up by their leader timeout, the others are just late.
+                self.slow = Some((one, Duration::from_millis(self.rng.random_range(100..1500))));
                 self.links().await;
             }
             _ => {
                 self.cut.clear();
+                self.slow = None;
                 self.links().await;
             }
+        }
+    }
+
+    /// A cut between two groups, one way or both.
+    async fn cut_somewhere(&mut self) {
+        let n = self.validators.len();
+        let group = self.rng.random_range(1..(1u32 << n));
+        let one_way = self.rng.random_bool(0.5);
+        let inside = |i: usize| group >> i & 1 == 1;
+        self.cut.clear();
+        for a in 0..n {
+            for b in 0..n {
+                if inside(a) && !inside(b) {
+                    self.cut.push((a, b));
+                    if !one_way {
+                        self.cut.push((b, a));
+                    }
+                }
+            }
+        }
+        self.links().await;
+    }
+
+    /// Cuts that come and go, each between others.
+    async fn flap(&mut self) {
+        for _ in 0..self.rng.random_range(2..8) {
+            self.cut_somewhere().await;
+            self.context.sleep(Duration::from_millis(self.rng.random_range(20..800))).await;
+            self.cut.clear();
+            self.links().await;
+            self.context.sleep(Duration::from_millis(self.rng.random_range(20..400))).await;
         }
     }
 }
