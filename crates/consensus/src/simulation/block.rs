@@ -1,7 +1,7 @@
 //! Blocks of the simulated ledger.
 //!
-//! Bytes: parent 32 ‖ root 32 ‖ height u64 ‖ epoch u64 ‖ time u64 ‖ salt u64 ‖ items of 8 bytes. Digest: SHA-256 of them. Times
-//! are in milliseconds; the root stands for the state after the block.
+//! Bytes: parent 32 ‖ root 32 ‖ height u64 ‖ epoch u64 ‖ time u64 ‖ salt u64 ‖ weight u64 ‖ items, each a u64 and `weight` zeros.
+//! Digest: SHA-256 of them. Times are in milliseconds; the root stands for the state after the block.
 
 use sha2::{Digest as _, Sha256};
 
@@ -30,8 +30,12 @@ pub(super) struct Content {
     pub(super) root: Digest,
     /// Two validators with different ones make different blocks of the same items.
     pub(super) salt: u64,
+    /// Bytes that an item takes beside its number, so that blocks can be as large as real ones.
+    pub(super) weight: u64,
     pub(super) items: Vec<u64>,
 }
+
+const MAX_WEIGHT: u64 = 4096;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<(Header, Content), String> {
     let (parent, rest) = bytes.split_first_chunk::<32>().ok_or("no parent")?;
@@ -42,19 +46,27 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Header, Content), String> {
         Ok::<u64, String>(u64::from_be_bytes(*number))
     };
     let (height, epoch, time, salt) = (number("height")?, number("epoch")?, number("time")?, number("salt")?);
-    let (items, tail) = rest.as_chunks::<8>();
-    if !tail.is_empty() {
+    let weight = number("weight")?;
+    if weight > MAX_WEIGHT {
+        return Err("items are too heavy".into());
+    }
+    let items = rest.chunks_exact(8 + weight as usize);
+    if !items.remainder().is_empty() {
         return Err("an item is cut".into());
     }
     let header = Header { digest: Sha256::digest(bytes).into(), parent: *parent, height, epoch };
-    let items = items.iter().map(|item| u64::from_be_bytes(*item)).collect();
-    Ok((header, Content { time, root: *root, salt, items }))
+    let items = items.filter_map(|item| item.first_chunk()).map(|item| u64::from_be_bytes(*item)).collect();
+    Ok((header, Content { time, root: *root, salt, weight, items }))
 }
 
 pub(super) fn build(parent: Digest, height: u64, epoch: u64, content: &Content) -> Block {
     let mut bytes = [parent, content.root].concat();
-    for number in [height, epoch, content.time, content.salt].iter().chain(&content.items) {
+    for number in [height, epoch, content.time, content.salt, content.weight] {
         bytes.extend_from_slice(&number.to_be_bytes());
+    }
+    for item in &content.items {
+        bytes.extend_from_slice(&item.to_be_bytes());
+        bytes.resize(bytes.len() + content.weight as usize, 0);
     }
     let header = parse(&bytes).expect("just built").0;
     Block::new(header, bytes)

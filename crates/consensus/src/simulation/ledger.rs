@@ -18,8 +18,6 @@ use super::machine::Machine;
 use super::reign::{NOTICE, Reign};
 use crate::{Application, At, Block, EpochSpan, Header, Stored};
 
-/// Items a block.
-const ITEMS: usize = 4;
 /// Milliseconds that a block may be ahead of a clock that judges it.
 const MAX_CLOCK_AHEAD: u64 = 500;
 
@@ -37,6 +35,21 @@ impl Agreement {
     pub(super) fn height(&self) -> u64 {
         self.0.lock().last_key_value().map_or(0, |(height, _)| *height)
     }
+}
+
+/// How large blocks become.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    /// Items a block.
+    pub(super) items: usize,
+    /// Bytes of an item, beside its number.
+    pub(super) weight: u64,
+    /// Bytes of a block.
+    pub(super) max_bytes: usize,
+}
+
+impl Size {
+    pub(super) const SMALL: Self = Self { items: 4, weight: 0, max_bytes: 4096 };
 }
 
 /// What is wrong with a ledger, to see that it is noticed.
@@ -72,6 +85,7 @@ pub(super) struct Kind {
     /// Every other block is one that nobody accepts.
     pub(super) lie: Option<Lie>,
     pub(super) flaw: Flaw,
+    pub(super) size: Size,
     /// Its clock is kept: what becomes final is not ahead of it.
     pub(super) keeps_time: bool,
 }
@@ -145,8 +159,14 @@ impl Disk {
     }
 
     pub(super) fn items(&self) -> Vec<u64> {
+        self.items_after(0)
+    }
+
+    /// Items of blocks above a height.
+    pub(super) fn items_after(&self, height: u64) -> Vec<u64> {
         self.blocks
             .iter()
+            .skip(height as usize)
             .flat_map(|(block, _)| parse(&block.bytes).map(|(_, content)| content.items))
             .flatten()
             .filter(|item| !is_change(*item))
@@ -283,7 +303,7 @@ impl Application for Ledger {
             .queue
             .iter()
             .filter(|item| !used.contains(*item) && (may_change || !is_change(**item)))
-            .take(ITEMS)
+            .take(self.0.kind.size.items)
             .copied()
             .collect();
         if items.is_empty() && !must {
@@ -302,6 +322,7 @@ impl Application for Ledger {
             time: self.now().max(time + 1),
             root: root(&before, &items),
             salt: self.0.kind.salt,
+            weight: self.0.kind.size.weight,
             items,
         };
         match lie {

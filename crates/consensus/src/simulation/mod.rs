@@ -27,6 +27,7 @@ mod clock;
 mod evidence;
 mod flood;
 mod fuse;
+mod growth;
 mod ledger;
 mod machine;
 mod node;
@@ -51,7 +52,8 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use crate::{evidence::EvidenceStore, public_key};
 use clock::SkewedClock;
-use ledger::{Agreement, Disk, Flaw};
+use growth::Meter;
+use ledger::{Agreement, Disk, Flaw, Size};
 use machine::Hardware;
 use node::Validator;
 use reign::Reign;
@@ -98,6 +100,9 @@ struct Simulation {
     /// Whose links are slow, and by how much.
     slow: Option<(usize, Duration)>,
     roughness: Arc<Roughness>,
+    size: Size,
+    /// Counts what is sent.
+    meter: Option<Meter>,
     /// All ledgers are broken on purpose.
     flaw: Flaw,
     /// Empty disks.
@@ -122,13 +127,19 @@ impl Simulation {
     async fn new(context: Context, seed: u64, flaw: Flaw) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let n = if rng.random_ratio(1, 4) { 7 } else { 4 };
+        let roles = Role::draw(n, &mut rng);
+        Self::of(context, rng, roles, flaw).await
+    }
+
+    /// A network of validators of these roles.
+    async fn of(context: Context, mut rng: StdRng, roles: Vec<Role>, flaw: Flaw) -> Self {
+        let n = roles.len();
         let mut secrets: Vec<[u8; 32]> = (1..=n as u8).map(|i| [i; 32]).collect();
         secrets.sort_by_key(public_key);
         let keys: Vec<PublicKey> = secrets.iter().map(|secret| key_of(public_key(secret))).collect();
-        let roles = Role::draw(n, &mut rng);
         let config = simulated::Config {
             max_size: 1 << 20,
-            max_peers_per_set: NZUsize!(16),
+            max_peers_per_set: NZUsize!(64),
             disconnect_on_block: true,
             tracked_peer_sets: NZUsize!(1),
         };
@@ -182,6 +193,8 @@ impl Simulation {
             link,
             slow: None,
             roughness,
+            size: Size::SMALL,
+            meter: None,
             flaw,
             fresh: Box::new(fresh),
             changing,

@@ -93,7 +93,7 @@ impl Simulation {
             namespace: NAMESPACE.to_vec(),
             epochs: Epochs::new(NAMESPACE, Ledger::EPOCH_NOTICE, &spans).expect("sound epochs"),
             app,
-            max_block_bytes: 4096,
+            max_block_bytes: self.size.max_bytes,
             heartbeat: config.heartbeat,
             // Short, so that catching up needs the ledgers.
             prune_depth: 64,
@@ -140,6 +140,7 @@ impl Simulation {
                 salt: twin as u64,
                 lie: (role == Role::Liar).then_some(lie),
                 flaw: this.flaw,
+                size: this.size,
                 keeps_time: role.is_sound() && role != Role::Mistimed,
             };
             let machine = this.machine(index).child("ledger");
@@ -209,6 +210,9 @@ impl Simulation {
         S: commonware_p2p::Sender<PublicKey = PublicKey>,
     {
         let seed = self.rng.random();
+        if let Some(meter) = &self.meter {
+            return Some(meter.trick(index));
+        }
         match self.validators[index].role {
             Role::Withholder => Some(tricks::withhold(&self.keys, seed)),
             Role::BodyServer => Some(tricks::serve_other_bodies(seed)),

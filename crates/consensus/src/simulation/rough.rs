@@ -34,6 +34,10 @@ pub(super) struct Roughness {
 }
 
 impl Roughness {
+    pub(super) fn none() -> Self {
+        Self { twice: 0, late: 0, by: 1, over: AtomicBool::new(true) }
+    }
+
     /// Most networks are smooth, a few are very rough.
     pub(super) fn draw(rng: &mut impl rand::Rng) -> Self {
         let rough = rng.random_ratio(1, 3);
