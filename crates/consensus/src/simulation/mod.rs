@@ -24,6 +24,7 @@ mod bent;
 mod block;
 mod checks;
 mod clock;
+mod counts;
 mod evidence;
 mod flood;
 mod fuse;
@@ -52,6 +53,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use crate::{evidence::EvidenceStore, public_key};
 use clock::SkewedClock;
+use counts::Counts;
 use growth::Meter;
 use ledger::{Agreement, Disk, Flaw, Size};
 use machine::Hardware;
@@ -64,27 +66,6 @@ const NAMESPACE: &[u8] = b"triad-simulation";
 /// Simulated time in which everything heals at the end.
 const HEALS_WITHIN: Duration = Duration::from_secs(60);
 const QUOTA: Quota = Quota::per_second(NZU32!(10_000));
-
-/// What happened in a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    blocks: u64,
-    items: u64,
-    /// Validators that were told that they lost their memory, and follow.
-    denied: u64,
-    /// Sets of validators after the first.
-    changes: u64,
-    /// Equivocators.
-    equivocators: u64,
-    /// Those of them against whom an honest validator holds evidence.
-    convicted: u64,
-    /// Records of evidence that honest validators hold.
-    evidence: u64,
-    /// Crashes between two steps of a validator's own tasks.
-    stopped: u64,
-    /// Files that a crash left with a part of what was not synced.
-    torn: u64,
-}
 
 struct Simulation {
     context: Context,
@@ -257,20 +238,17 @@ impl Simulation {
             }
         }
         self.check();
-        let denied = self.denied();
-        let changes = self.sound().map(|v| v.disks[0].lock().epoch()).max().unwrap_or(0);
-        let (convicted, evidence) = self.judge();
-        let equivocators = self.validators.iter().filter(|v| v.role == Role::Equivocator).count() as u64;
-        Counts {
+        let mut counts = Counts {
             blocks: self.agreement.height(),
             items: self.submitted,
-            denied,
-            changes,
-            equivocators,
-            convicted,
-            evidence,
+            denied: self.denied(),
+            changes: self.sound().map(|v| v.disks[0].lock().epoch()).max().unwrap_or(0),
             stopped: self.stopped,
             torn: self.torn,
-        }
+            ..Counts::default()
+        };
+        (counts.convicted, counts.evidence) = self.judge();
+        counts.roles(self.validators.iter().map(|v| v.role));
+        counts
     }
 }

@@ -24,7 +24,7 @@ pub(super) enum Role {
 }
 
 /// All who are not just honest.
-const TRAITORS: [Role; 8] = [
+pub(super) const TRAITORS: [Role; 8] = [
     Role::Equivocator,
     Role::Liar,
     Role::Withholder,
