@@ -82,3 +82,24 @@ pub(super) fn root(before: &Digest, items: &[u64]) -> Digest {
     items.iter().for_each(|item| hasher.update(item.to_be_bytes()));
     hasher.finalize().into()
 }
+
+/// Bytes before the items.
+const HEAD: usize = 32 + 32 + 5 * 8;
+
+/// A block with its items named only: digest 32 ‖ what stands before the items ‖ their numbers.
+pub(super) fn outline(block: &[u8]) -> Option<Vec<u8>> {
+    let (header, content) = parse(block).ok()?;
+    let mut out = [&header.digest, block.get(..HEAD)?].concat();
+    content.items.iter().for_each(|item| out.extend_from_slice(&item.to_be_bytes()));
+    Some(out)
+}
+
+/// The digest, the block without items, and their numbers.
+pub(super) fn outlined(outline: &[u8]) -> Option<(Digest, Header, Content, Vec<u64>)> {
+    let (digest, rest) = outline.split_first_chunk::<32>()?;
+    let (head, names) = rest.split_at_checked(HEAD)?;
+    let (header, content) = parse(head).ok()?;
+    let (names, odd) = names.as_chunks::<8>();
+    let names = names.iter().map(|name| u64::from_be_bytes(*name)).collect();
+    odd.is_empty().then_some((*digest, header, content, names))
+}

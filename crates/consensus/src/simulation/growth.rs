@@ -1,8 +1,8 @@
 //! What it costs to tell everybody, from four validators to fifty: bytes that each sends, and how long it takes until a statement
 //! is final, over links of 20 ms, nothing going wrong.
 //!
-//! Statements are items of 256 bytes. Whoever takes one relays it to all others at once, as a node's gossip does, so each crosses
-//! to everybody when it is relayed and again in its block. Counted are the bytes that are handed to the network, without what
+//! Statements are items of 256 bytes. Whoever takes one relays it to all others at once, as a node's gossip does, and blocks name
+//! those that everybody has (here by eight bytes). Counted are the bytes that are handed to the network, without what
 //! encryption and TCP add.
 
 use std::{

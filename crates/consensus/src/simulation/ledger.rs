@@ -12,11 +12,12 @@ use commonware_runtime::Clock as _;
 use commonware_utils::sync::Mutex;
 use tokio::sync::Notify;
 
-use super::block::{Content, Digest, INVALID, build, genesis, is_change, parse, root};
+use super::block::{Content, Digest, INVALID, build, genesis, is_change, outline, outlined, parse, root};
 use super::clock::MAX_HONEST_SKEW;
+use super::disk::Disk;
 use super::machine::Machine;
 use super::reign::{NOTICE, Reign};
-use crate::{Application, At, Block, EpochSpan, Header, Stored};
+use crate::{Application, At, Block, EpochSpan, Filled, Header, Stored};
 
 /// Milliseconds that a block may be ahead of a clock that judges it.
 const MAX_CLOCK_AHEAD: u64 = 500;
@@ -88,90 +89,6 @@ pub(super) struct Kind {
     pub(super) size: Size,
     /// Its clock is kept: what becomes final is not ahead of it.
     pub(super) keeps_time: bool,
-}
-
-/// What survives a crash.
-#[derive(Debug)]
-pub(super) struct Disk {
-    blocks: Vec<(Block, Option<Bytes>)>,
-    /// Of the last block.
-    time: u64,
-    root: Digest,
-    final_items: BTreeSet<u64>,
-    queue: BTreeSet<u64>,
-    /// All that ever are validators, in ascending order.
-    all: Vec<[u8; 32]>,
-    reign: Reign,
-    spans: Arc<Vec<EpochSpan>>,
-}
-
-impl Disk {
-    pub(super) fn new(all: Vec<[u8; 32]>, reign: Reign) -> Self {
-        let mut this = Self {
-            blocks: Vec::new(),
-            time: 0,
-            root: Digest::default(),
-            final_items: BTreeSet::new(),
-            queue: BTreeSet::new(),
-            all,
-            reign,
-            spans: Arc::default(),
-        };
-        this.spans = Arc::new(vec![this.span()]);
-        this
-    }
-
-    fn span(&self) -> EpochSpan {
-        let Reign { epoch, first, last, now, .. } = self.reign;
-        let chosen = self.all.iter().enumerate().filter(|(i, _)| now >> i & 1 == 1);
-        EpochSpan { epoch, first, last, validators: chosen.map(|(_, key)| *key).collect() }
-    }
-
-    fn reign(&mut self, height: u64, items: &[u64]) {
-        let before = self.reign;
-        self.reign = before.step(height, items);
-        if self.reign != before {
-            let mut spans = Vec::clone(&self.spans);
-            if self.reign.epoch == before.epoch {
-                spans.pop();
-            }
-            spans.push(self.span());
-            self.spans = Arc::new(spans);
-        }
-    }
-
-    /// The set of the epoch of the next block, and of the one after.
-    pub(super) fn sets(&self) -> (u64, u64) {
-        (self.reign.now, self.reign.next)
-    }
-
-    pub(super) fn epoch(&self) -> u64 {
-        self.reign.epoch
-    }
-
-    /// How many changes are final.
-    pub(super) fn changed(&self) -> u64 {
-        self.final_items.iter().filter(|item| is_change(**item)).count() as u64
-    }
-
-    pub(super) fn digests(&self) -> Vec<Digest> {
-        self.blocks.iter().map(|(block, _)| block.digest).collect()
-    }
-
-    pub(super) fn items(&self) -> Vec<u64> {
-        self.items_after(0)
-    }
-
-    /// Items of blocks above a height.
-    pub(super) fn items_after(&self, height: u64) -> Vec<u64> {
-        self.blocks
-            .iter()
-            .skip(height as usize)
-            .flat_map(|(block, _)| parse(&block.bytes).map(|(_, content)| content.items))
-            .flatten()
-            .filter(|item| !is_change(*item))
-            .collect()
-    }
 }
 
 /// A block that is not final.
@@ -390,13 +307,53 @@ impl Application for Ledger {
             return Err(format!("the root of block {} is not that of its items", block.height));
         }
         (disk.time, disk.root) = (time, after);
-        disk.reign(block.height, &items);
+        disk.step(block.height, &items);
         self.0.pending.lock().retain(|_, executed| executed.height > block.height);
         disk.blocks.push((block, certificate));
         if !disk.queue.is_empty() {
             self.0.work.notify_one();
         }
         Ok(())
+    }
+
+    fn outline(&self, block: &Bytes) -> Option<Bytes> {
+        outline(block).map(Bytes::from)
+    }
+
+    fn fill(&self, outline: &Bytes, items: &BTreeMap<u32, Bytes>) -> Filled {
+        let Some((digest, header, mut content, names)) = outlined(outline) else { return Filled::Wrong };
+        let disk = self.0.disk.lock();
+        let mut lacks = Vec::new();
+        for (place, name) in (0..).zip(names) {
+            let given =
+                items.get(&place).and_then(|item| item.first_chunk()).map(|item| u64::from_be_bytes(*item));
+            let heard = disk.queue.contains(&name) || disk.final_items.contains(&name);
+            match given {
+                Some(item) => content.items.push(item),
+                // Now and then what has this name is something else here.
+                None if heard && self.0.kind.size.weight == 0 && name % 16 == 5 => {
+                    content.items.push(name ^ 1)
+                }
+                None if heard => content.items.push(name),
+                None => lacks.push(place),
+            }
+        }
+        if !lacks.is_empty() {
+            return Filled::Lacks(lacks);
+        }
+        let block = build(header.parent, header.height, header.epoch, &content);
+        if block.digest == digest { Filled::Whole(block.bytes) } else { Filled::Wrong }
+    }
+
+    fn items(&self, block: &Bytes, places: &[u32]) -> Option<Vec<Bytes>> {
+        let (_, content) = parse(block).ok()?;
+        let weight = content.weight as usize;
+        let item = |place: &u32| {
+            let mut item = content.items.get(*place as usize)?.to_be_bytes().to_vec();
+            item.resize(8 + weight, 0);
+            Some(Bytes::from(item))
+        };
+        places.iter().map(item).collect()
     }
 
     fn work(&self) -> Arc<Notify> {

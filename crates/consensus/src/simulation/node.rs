@@ -19,8 +19,9 @@ use rand::RngExt as _;
 use super::{
     NAMESPACE, QUOTA, Simulation,
     bent::{Bent, Fate, Trick},
+    disk::Disk,
     flood::{self, Heap},
-    ledger::{Disk, Kind, Ledger, Lie},
+    ledger::{Kind, Ledger, Lie},
     machine::{Hardware, Machine},
     roles::Role,
     rough::{self, Rough},
