@@ -93,6 +93,8 @@ fn networks_in_trouble_agree_lose_nothing_and_heal() {
 }
 
 /// Two blocks were certified and not final while the ledger was not allowed to be that far behind: nobody proposed.
+/// That was before clocks, torn writes and more traitors drew numbers of their own: this seed names another run now, and one in
+/// which the fault would show again has still to be found.
 #[test]
 fn two_unfinal_blocks_do_not_hold_proposing() {
     simulate(1316, Flaw::None);
