@@ -110,7 +110,12 @@ impl Simulation {
     async fn new(context: Context, seed: u64, flaw: Flaw) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let n = if rng.random_ratio(1, 4) { 7 } else { 4 };
-        let roles = Role::draw(n, &mut rng);
+        let mut roles = Role::draw(n, &mut rng);
+        if flaw == Flaw::BelievesAnyClock {
+            // It matters only where there is a wrong one.
+            roles = vec![Role::Honest; n];
+            roles[rng.random_range(0..n)] = Role::Mistimed;
+        }
         Self::of(context, rng, roles, flaw).await
     }
 
