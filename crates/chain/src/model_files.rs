@@ -19,7 +19,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use triad_evm::StateView;
-use triad_models::{MAX_CHAIN_MODEL_BYTES, ModelFileError, RowModel, TreesSpec};
+use triad_models::{FileModel, FileSpec, MAX_CHAIN_MODEL_BYTES, ModelFileError};
 
 use crate::error::ChainError;
 
@@ -101,13 +101,13 @@ fn read(
 }
 
 struct Opened {
-    model: Arc<RowModel>,
+    model: Arc<FileModel>,
     sources: Sources,
     bytes: u32,
 }
 
 /// What a model is opened by.
-type Key = TreesSpec;
+type Key = FileSpec;
 
 #[derive(Clone)]
 struct ByBytes;
@@ -133,16 +133,15 @@ impl ModelFiles {
     pub fn open(
         &self,
         view: &dyn StateView,
-        spec: &TreesSpec,
-    ) -> Result<Result<Arc<RowModel>, Refusal>, ChainError> {
-        let at = Address::from(spec.at);
-        let key = spec.clone();
-        if let Some(opened) = self.0.get(&key)
+        spec: &FileSpec,
+    ) -> Result<Result<Arc<FileModel>, Refusal>, ChainError> {
+        if let Some(opened) = self.0.get(spec)
             && same(view, &opened.sources)?
         {
             return Ok(Ok(opened.model.clone()));
         }
-        let (file, sources) = match read(view, &at, spec.bytes as usize)? {
+        let bytes = spec.cost().bytes;
+        let (file, sources) = match read(view, &Address::from(spec.at()), bytes as usize)? {
             Ok(found) => found,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -150,7 +149,7 @@ impl ModelFiles {
             Ok(model) => Arc::new(model),
             Err(refusal) => return Ok(Err(refusal)),
         };
-        self.0.insert(key, Arc::new(Opened { model: model.clone(), sources, bytes: spec.bytes }));
+        self.0.insert(spec.clone(), Arc::new(Opened { model: model.clone(), sources, bytes }));
         Ok(Ok(model))
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A commit writes its block, the rows that do not follow from it, and one of the buckets of everything else in turn. The
 //! last 64 blocks are therefore gone through twice: first the rows that follow from each are derived and those it kept are
-//! laid over them; then, on tables that are whole again, index rows and the states of models.
+//! laid over them; then, on tables that are whole again, index rows and the states of models of readings (a model that remembers
+//! rows is kept, since the rows cannot be had again).
 
 use triad_log::{TileWriter, Verdict, VerdictKind};
 use triad_models::{Input, State};
@@ -189,7 +190,9 @@ fn step(
     let defaults = rules.defaults.iter().enumerate().map(|(i, spec)| (i as u64, 0, spec));
     let all = defaults.chain(bound.0.iter().map(|b| (b.model, b.since, &b.spec)));
     let wanted = |model: u64, since: u64| since < height && only.is_none_or(|o| o == model);
-    for (model, _, spec) in all.filter(|(model, since, spec)| wanted(*model, *since) && spec.has_state()) {
+    for (model, _, spec) in
+        all.filter(|(model, since, spec)| wanted(*model, *since) && spec.judges_readings())
+    {
         let key = (*stream, model);
         let fresh = changed.models.remove(&key).flatten();
         let in_block = fresh.is_some();

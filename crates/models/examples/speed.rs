@@ -1,6 +1,10 @@
 //! What one reading costs: `speed [STREAMS]` prints nanoseconds a reading for every consensus model, with states that
 //! are kept (warm) and with states that come from bytes and go back to bytes (cold), over many streams in turn.
 
+#[path = "../tests/common/window.rs"]
+#[allow(clippy::unwrap_used, reason = "what is drawn fits")]
+mod drawn;
+
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -8,7 +12,8 @@ use triad_models::group::{GroupSpec, GroupState};
 use triad_models::heart::HeartMonitor;
 use triad_models::trees::{Node, Trees};
 use triad_models::{
-    AnomalySpec, ForecastSpec, Input, Predicts, RangeSpec, RowModel, SilenceSpec, Spec, State, Tells,
+    AnomalySpec, FileModel, ForecastSpec, Input, Predicts, RangeSpec, RowModel, SilenceSpec, Spec, State,
+    Tells, WindowModel, WindowSpec,
 };
 
 const READINGS: usize = 1_000;
@@ -56,6 +61,7 @@ fn main() {
     group(streams);
     heart();
     trees();
+    windows();
     gaps();
     let (spec, state) = alarming();
     let started = Instant::now();
@@ -134,6 +140,41 @@ fn trees() {
         black_box(RowModel::decode(&file).is_ok());
     }
     println!("its file of {} bytes opened: {} ns", file.len(), started.elapsed().as_nanos() / 20);
+}
+
+/// A row of a model that remembers, its state at hand, and read from bytes and written back.
+fn windows() {
+    let life = drawn::life();
+    window("a life's cycle", &WindowModel::life(life.clone()), &life.file().encode(), &drawn::engine(400));
+    let failures = drawn::failures();
+    let rows = vec![vec![1.0, 0.3, 1.0, 0.7, 0.4, 1.0]; 400];
+    window("a machine's row", &WindowModel::failures(failures.clone()), &failures.file().encode(), &rows);
+}
+
+fn window(what: &str, model: &WindowModel, file: &[u8], rows: &[Vec<f64>]) {
+    let spec = WindowSpec::of(file, model, [0; 20]);
+    let (opened, spec) = (FileModel::Window(model.clone()), Spec::Window(spec));
+    let mut state = State::new(&spec);
+    let mut spent = [0, 0];
+    for turn in 0..20 {
+        for (at, row) in rows.iter().enumerate() {
+            let time = (turn * rows.len() + at) as i64;
+            let bytes = state.encode();
+            let started = Instant::now();
+            black_box(state.step_row(&opened, time, row).is_ok());
+            spent[0] += started.elapsed().as_nanos();
+            let started = Instant::now();
+            let Ok(mut state) = State::decode(&spec, &bytes) else { unreachable!("it was encoded") };
+            black_box(state.step_row(&opened, time, row).is_ok());
+            black_box(state.encode());
+            spent[1] += started.elapsed().as_nanos();
+        }
+    }
+    let [kept, read] = spent.map(|ns| ns / (20 * rows.len()) as u128);
+    let (bytes, splits, products) = (state.encode().len(), model.splits(), model.products());
+    println!(
+        "{what} ({splits} splits, {products} products, state {bytes} bytes): {kept} ns, state read and written {read} ns"
+    );
 }
 
 /// Of half-hourly readings.

@@ -4,11 +4,13 @@ use sha2::{Digest, Sha256};
 
 use crate::anomaly::AnomalySpec;
 use crate::error::SpecError;
+use crate::filed::FileSpec;
 use crate::forecast::ForecastSpec;
 use crate::params::Params;
 use crate::range::RangeSpec;
 use crate::row::{self, TreesSpec};
 use crate::silence::SilenceSpec;
+use crate::window::{WindowKind, WindowSpec};
 
 /// A model and its parameters, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +25,8 @@ pub enum Spec {
     Forecast(ForecastSpec),
     /// What several streams of a device say together of its life or failure.
     Trees(TreesSpec),
+    /// The same by a model of another kind, which may remember rows.
+    Window(WindowSpec),
 }
 
 impl Spec {
@@ -34,11 +38,14 @@ impl Spec {
             "anomaly" => AnomalySpec::read(Params::decode(params)?).map(Self::Anomaly),
             "forecast" => ForecastSpec::read(Params::decode(params)?).map(Self::Forecast),
             row::KIND => TreesSpec::read(Params::decode(params)?).map(Self::Trees),
-            other => Err(SpecError::UnknownKind(other.chars().take(64).collect())),
+            other => match WindowKind::named(other) {
+                Some(kind) => WindowSpec::read(kind, Params::decode(params)?).map(Self::Window),
+                None => Err(SpecError::UnknownKind(other.chars().take(64).collect())),
+            },
         }
     }
 
-    /// `range`, `silence`, `anomaly`, `forecast` or `trees`.
+    /// `range`, `silence`, `anomaly`, `forecast`, `trees`, `life` or `failures`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Range(_) => "range",
@@ -46,6 +53,7 @@ impl Spec {
             Self::Anomaly(_) => "anomaly",
             Self::Forecast(_) => "forecast",
             Self::Trees(_) => row::KIND,
+            Self::Window(spec) => spec.kind.name(),
         }
     }
 
@@ -57,17 +65,32 @@ impl Spec {
             Self::Anomaly(spec) => spec.params(),
             Self::Forecast(spec) => spec.params(),
             Self::Trees(spec) => spec.params(),
+            Self::Window(spec) => spec.params(),
         }
     }
 
-    /// Whether it came with the chain's rule for learned models: it predicts, and is charged for its work.
+    /// Whether it needs the chain's rule for learned models: it predicts, and is charged for its work.
     pub fn is_learned(&self) -> bool {
-        matches!(self, Self::Forecast(_) | Self::Trees(_))
+        matches!(self, Self::Forecast(_) | Self::Trees(_) | Self::Window(_))
     }
 
-    /// Whether it judges readings one by one with a [`crate::State`]; a model of rows has none.
-    pub fn has_state(&self) -> bool {
-        !matches!(self, Self::Trees(_))
+    /// Whether it needs the chain's rule for models that remember rows, besides.
+    pub fn is_windowed(&self) -> bool {
+        matches!(self, Self::Window(_))
+    }
+
+    /// Whether it judges readings one by one; else it judges rows, by a file.
+    pub fn judges_readings(&self) -> bool {
+        !matches!(self, Self::Trees(_) | Self::Window(_))
+    }
+
+    /// What it says of the file by which it judges rows.
+    pub fn file(&self) -> Option<FileSpec> {
+        match self {
+            Self::Trees(spec) => Some(FileSpec::Trees(spec.clone())),
+            Self::Window(spec) => Some(FileSpec::Window(spec.clone())),
+            _ => None,
+        }
     }
 
     /// SHA-256(kind ‖ 0x00 ‖ canonical parameters): two bindings with one hash judge alike.

@@ -5,14 +5,18 @@ use triad_log::VerdictKind;
 use crate::anomaly::AnomalyState;
 use crate::codec::{Reader, Writer};
 use crate::error::StateError;
+use crate::filed::FileModel;
 use crate::forecast::ForecastState;
 use crate::range::RangeState;
 use crate::silence::SilenceState;
 use crate::spec::Spec;
+use crate::window::{MAX_MEMORY, Memory};
 use crate::words;
 
-/// The most that any state encodes to.
+/// The most that a state of a model of readings encodes to.
 pub const MAX_STATE_BYTES: usize = 4096;
+/// The most that a state of a model of rows encodes to: version, kind, time, rows, count, and the numbers.
+pub const MAX_ROW_STATE_BYTES: usize = 32 + 8 * MAX_MEMORY;
 
 /// The version and the kind that open an encoded state. A kind whose layout changes gets a new version.
 const RANGE: [u8; 2] = [1, 1];
@@ -20,6 +24,7 @@ const SILENCE: [u8; 2] = [1, 2];
 const ANOMALY: [u8; 2] = [2, 3];
 const FORECAST: [u8; 2] = [1, 4];
 const ROW: [u8; 2] = [1, 5];
+const WINDOW: [u8; 2] = [1, 6];
 
 /// The highest score, in parts per million.
 pub(crate) const FULL: u32 = 1_000_000;
@@ -87,8 +92,9 @@ enum Inner {
     Silence(SilenceState),
     Anomaly(AnomalyState),
     Forecast(Box<ForecastState>),
-    /// A model of rows remembers nothing.
+    /// An ensemble of trees remembers nothing.
     Row,
+    Window(Memory),
 }
 
 impl State {
@@ -100,6 +106,7 @@ impl State {
             Spec::Anomaly(_) => Inner::Anomaly(AnomalyState::default()),
             Spec::Forecast(spec) => Inner::Forecast(Box::new(ForecastState::new(spec))),
             Spec::Trees(_) => Inner::Row,
+            Spec::Window(_) => Inner::Window(Memory::default()),
         };
         Self { latest_us: None, inner }
     }
@@ -122,9 +129,36 @@ impl State {
             (Inner::Anomaly(state), Spec::Anomaly(spec)) => state.step(spec, input),
             (Inner::Forecast(state), Spec::Forecast(spec)) => state.step(spec, input),
             // One reading is no row: nobody asks.
-            (Inner::Row, Spec::Trees(_)) => Judgement::normal(),
+            (Inner::Row, Spec::Trees(_)) | (Inner::Window(_), Spec::Window(_)) => Judgement::normal(),
             _ => unreachable!("a state is only stepped with the spec that it was made for"),
         }
+    }
+
+    /// Lets the model of a file judge a row of that time, with what this state remembers; `None` where the row is none of the
+    /// model. An error where the state is none of the model.
+    ///
+    /// # Panics
+    /// Never for a state made for the spec that opened the model; the caller keeps the two together.
+    pub fn step_row(
+        &mut self,
+        model: &FileModel,
+        time_us: i64,
+        row: &[f64],
+    ) -> Result<Option<Judgement>, StateError> {
+        let said = match (&mut self.inner, model) {
+            (Inner::Row, FileModel::Trees(model)) => model.judge(row),
+            (Inner::Window(memory), FileModel::Window(model)) => model.step(memory, row)?,
+            _ => unreachable!("a row is only judged with the state of its model"),
+        };
+        if said.is_some() {
+            self.latest_us = Some(time_us);
+        }
+        Ok(said)
+    }
+
+    /// Whether it remembers rows, which cannot be had again from readings of its own stream.
+    pub fn remembers_rows(&self) -> bool {
+        matches!(self.inner, Inner::Window(_))
     }
 
     /// The block time at or after which [`State::on_deadline`] has something to say if no reading comes before.
@@ -144,12 +178,14 @@ impl State {
         }
     }
 
-    /// Version, kind, latest time, then the model's own fields; at most [`MAX_STATE_BYTES`].
+    /// Version, kind, latest time, then the model's own fields; at most [`MAX_STATE_BYTES`], or [`MAX_ROW_STATE_BYTES`] of a
+    /// model of rows.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(match &self.inner {
             Inner::Range(_) | Inner::Silence(_) | Inner::Row => 64,
             Inner::Anomaly(state) => state.size(),
             Inner::Forecast(_) => MAX_STATE_BYTES,
+            Inner::Window(memory) => 32 + 8 * memory.len(),
         });
         writer.bytes(match self.inner {
             Inner::Range(_) => &RANGE,
@@ -157,6 +193,7 @@ impl State {
             Inner::Anomaly(_) => &ANOMALY,
             Inner::Forecast(_) => &FORECAST,
             Inner::Row => &ROW,
+            Inner::Window(_) => &WINDOW,
         });
         writer.u8(u8::from(self.latest_us.is_some()));
         if let Some(latest) = self.latest_us {
@@ -167,9 +204,11 @@ impl State {
                 Inner::Anomaly(state) => state.encode(&mut writer),
                 Inner::Forecast(state) => state.encode(&mut writer),
                 Inner::Row => {}
+                Inner::Window(memory) => memory.encode(&mut writer),
             }
         }
-        assert!(writer.0.len() <= MAX_STATE_BYTES, "every model bounds its state");
+        let most = if self.remembers_rows() { MAX_ROW_STATE_BYTES } else { MAX_STATE_BYTES };
+        assert!(writer.0.len() <= most, "every model bounds its state");
         writer.0
     }
 
@@ -183,6 +222,7 @@ impl State {
             Spec::Anomaly(_) => ANOMALY,
             Spec::Forecast(_) => FORECAST,
             Spec::Trees(_) => ROW,
+            Spec::Window(_) => WINDOW,
         };
         if [version, kind] != expected {
             return Err(StateError::Mismatch { version, kind });
@@ -196,6 +236,7 @@ impl State {
                 Spec::Anomaly(_) => Inner::Anomaly(AnomalyState::decode(&mut reader)?),
                 Spec::Forecast(spec) => Inner::Forecast(Box::new(ForecastState::decode(spec, &mut reader)?)),
                 Spec::Trees(_) => Inner::Row,
+                Spec::Window(spec) => Inner::Window(Memory::decode(spec.memory.into(), &mut reader)?),
             };
         }
         reader.end()?;

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test helper that fails says where")]
 
 mod common;
+#[path = "common/window.rs"]
+mod drawn;
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +15,7 @@ use sha2::{Digest, Sha256};
 use triad_models::group::{GroupSpec, GroupState};
 use triad_models::heart::HeartMonitor;
 use triad_models::trees::{Node, Trees};
-use triad_models::{Input, Predicts, RowModel, Spec, State};
+use triad_models::{FileModel, Input, Predicts, RowModel, Spec, State, WindowModel, WindowSpec};
 
 fn specs() -> Vec<Spec> {
     let hour = 3_600_000;
@@ -302,4 +304,35 @@ fn microseconds(text: &str) -> i64 {
         + numbers[2]
         - 1;
     (((days * 24 + numbers[3]) * 60 + numbers[4]) * 60 + numbers[5]) * 1_000_000
+}
+
+/// A drawn life model over an engine that wears out, and a drawn model of failures.
+#[test]
+fn models_that_remember_rows_are_alike_everywhere() {
+    let mut hasher = Sha256::new();
+    let mut judge = |model: WindowModel, file: Vec<u8>, rows: &[Vec<f64>]| {
+        let spec = WindowSpec::of(&file, &model, [1; 20]);
+        let (opened, spec) = (FileModel::Window(spec.open(&file).unwrap()), Spec::Window(spec));
+        hasher.update(spec.content_hash());
+        let mut state = State::new(&spec);
+        for (at, row) in rows.iter().enumerate() {
+            let said = state.step_row(&opened, at as i64, row).unwrap().unwrap();
+            hasher.update([said.kind.as_u8()]);
+            hasher.update(said.score_ppm.to_be_bytes());
+            hasher.update(said.reason.as_bytes());
+            if let Some(value) = said.value {
+                hasher.update(value.to_bits().to_be_bytes());
+            }
+            hasher.update(state.encode());
+        }
+    };
+    let (life, failures) = (drawn::life(), drawn::failures());
+    judge(WindowModel::life(life.clone()), life.file().encode(), &drawn::engine(400));
+    let mut draws = drawn::Draws(8);
+    let rows: Vec<Vec<f64>> = (0..500).map(|_| (0..6).map(|_| 2.0 * draws.share()).collect()).collect();
+    judge(WindowModel::failures(failures.clone()), failures.file().encode(), &rows);
+    assert_eq!(
+        hex::encode(hasher.finalize()),
+        "2a8bb523eae17a492fc58a083dcf45c2cc81f79777dd204536e89024061c0b4a"
+    );
 }

@@ -9,10 +9,11 @@
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
+use triad_models::window::failures::probabilities;
 
 use crate::draws::stratified_folds;
 use crate::error::TrainingError;
-use crate::failures::{ANY, Chosen, Known, MODES, f1, features, flags, predict};
+use crate::failures::{ANY, Chosen, Known, MODES, f1, features, flags};
 use crate::table::{Table, csv_files};
 use crate::watch::Watch;
 
@@ -56,7 +57,7 @@ fn cross_validate(
             let held = Known::of(&rows, labels, |row| folds[row] == fold);
             let chosen = Chosen::by_cross_validation(&known, path)?;
             let model = known.fit(chosen.growth, path)?;
-            let said: Vec<Vec<f64>> = held.rows.iter().map(|row| predict(&model, row)).collect();
+            let said: Vec<Vec<f64>> = held.rows.iter().map(|row| probabilities(&model, row)).collect();
             for (label, scores) in scores.iter_mut().enumerate() {
                 scores.push(f1(&said, label, &held.labels[label], chosen.thresholds[label]));
             }

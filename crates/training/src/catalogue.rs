@@ -41,6 +41,19 @@ const fn may(name: &'static str, accepts: &'static str, default: &'static str) -
     Parameter { name, accepts, default: Some(default) }
 }
 
+/// Of kinds that judge rows by a file and may remember them; `triad model bind` reads all but the last two from the file.
+const WINDOW_PARAMETERS: &[Parameter] = &[
+    must("file", "SHA-256 of the file, 32 bytes"),
+    must("at", "the contract that holds the file, 20 bytes"),
+    must("bytes", "1 to 1048576: length of the file"),
+    must("inputs", "1 to 64: streams of a row"),
+    may("splits", "0 to 32000: splits of trees a row", "0"),
+    may("products", "0 to 1000000: multiplications a row", "0"),
+    may("memory", "0 to 1024: numbers that are remembered", "0"),
+    may("max_age_ms", "0 to 31557600000: how far readings of a row lie apart", "60000"),
+    may("names", "streams in the order of the inputs, joined by commas", "those that the file gives"),
+];
+
 /// Every kind.
 pub const KINDS: &[Kind] = &[
     Kind {
@@ -160,21 +173,21 @@ pub const KINDS: &[Kind] = &[
     },
     Kind {
         name: "life",
-        tells: "the cycles that an engine has left, from a trained file",
-        class: Assurance::Attested,
-        used_by: "triad models train --suite cmapss, triad models score --model",
-        parameters: &[],
+        tells: "the cycles that an engine has left, from its settings and sensors since its first cycle, by a trained file",
+        class: Assurance::Consensus,
+        used_by: "triad models train --suite cmapss, triad models register, triad model bind, triad models score --model",
+        parameters: WINDOW_PARAMETERS,
         ns_a_reading: None,
-        state_bytes: None,
+        state_bytes: Some(triad_models::MAX_ROW_STATE_BYTES),
     },
     Kind {
         name: "failures",
-        tells: "whether a machine fails and by which mode, from a trained file",
-        class: Assurance::Attested,
-        used_by: "triad models train --suite ai4i2020, triad models score --model",
-        parameters: &[],
+        tells: "whether a machine fails and by which mode, from its type and five measurements, by a trained file",
+        class: Assurance::Consensus,
+        used_by: "triad models train --suite ai4i2020, triad models register, triad model bind, triad models score --model",
+        parameters: WINDOW_PARAMETERS,
         ns_a_reading: None,
-        state_bytes: None,
+        state_bytes: Some(0),
     },
 ];
 

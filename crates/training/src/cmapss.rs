@@ -9,13 +9,15 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
+use triad_models::window::LifeModel;
+use triad_models::window::life::MOST_CYCLES as CAP;
 
 use crate::boost::{Growth, Loss};
 use crate::draws::stratified_folds;
 use crate::engines::{Run, numbers, runs};
 use crate::error::TrainingError;
 use crate::figure::{Axis, Figure, Role};
-use crate::life::{CAP, LifeModel, lives};
+use crate::life::{self, lives};
 use crate::watch::Watch;
 
 const FOLDS: usize = 5;
@@ -79,10 +81,10 @@ fn choose(known: &[Run], path: &Path, watch: &mut Watch<'_>) -> Result<(Vec<f64>
         if held.is_empty() || learnt.is_empty() {
             continue;
         }
-        for (model, sum) in LifeModel::learn(&learnt, &CANDIDATES, path)?.iter().zip(&mut squares) {
+        for (model, sum) in life::learn(&learnt, &CANDIDATES, path)?.iter().zip(&mut squares) {
             for run in &held {
                 let judged = run.len().saturating_sub(BEFORE_END).max(FROM_CYCLE.min(run.len() - 1));
-                for (said, life) in model.say(run).iter().zip(lives(run)).skip(judged) {
+                for (said, life) in life::say(model, run).iter().zip(lives(run)).skip(judged) {
                     *sum = (sum.0 + (said - life) * (said - life), sum.1 + 1.0);
                 }
             }
@@ -101,7 +103,7 @@ pub(crate) fn learn(
     watch: &mut Watch<'_>,
 ) -> Result<(LifeModel, Value), TrainingError> {
     let (errors, best) = choose(known, path, watch)?;
-    let mut models = LifeModel::learn(known, &CANDIDATES[best..=best], path)?;
+    let mut models = life::learn(known, &CANDIDATES[best..=best], path)?;
     let errors: Vec<f64> = errors.into_iter().map(three).collect();
     let how = json!({ "engines": known.len(), "cross_validation_rmse": errors, "chosen": best });
     Ok((models.swap_remove(0), how))
@@ -114,11 +116,11 @@ fn judge(
     (model, mut how): (LifeModel, Value),
     watch: &mut Watch<'_>,
 ) -> Value {
-    let courses: Vec<Vec<f64>> = asked.iter().map(|run| model.say(run)).collect();
+    let courses: Vec<Vec<f64>> = asked.iter().map(|run| life::say(&model, run)).collect();
     let said: Vec<f64> = courses.iter().map(|course| course.last().copied().unwrap_or(CAP)).collect();
     let capped: Vec<f64> = answers.iter().map(|life| life.min(CAP)).collect();
     how["test_engines"] = json!(asked.len());
-    how["trees_bytes"] = json!(model.trees.encode().len());
+    how["trees_bytes"] = json!(model.trees().encode().len());
     how["capped_at_125"] = figures(&said, &capped);
     how["uncapped"] = figures(&said, answers);
     watch.draw(|| curves(name, &courses, answers));

@@ -1,13 +1,11 @@
-//! Model `failures`: will this machine fail, and by which mode, from its type and five measurements.
-//!
-//! Sections of its file: an ensemble for each mode (`TWF`, `HDF`, `PWF`, `OSF`; its sum is the logarithm of the odds) over
-//! the features below, and `thresholds` (numbers: for each mode and, last, for any failure the probability above which it is
-//! told). The probability of any failure is that of at least one mode, were they independent.
+//! Training of the model `failures` (`triad_models::window::failures`): will this machine fail, and by which mode.
 
 use std::path::Path;
 
-use triad_models::ModelFile;
 use triad_models::trees::{Trees, TreesError};
+use triad_models::window::FailureModel;
+pub(crate) use triad_models::window::failures::{ANY, MODES};
+use triad_models::window::failures::{INPUTS, derived, probabilities};
 
 use crate::boost::{Growth, Loss, train};
 use crate::draws::stratified_folds;
@@ -15,9 +13,6 @@ use crate::error::TrainingError;
 use crate::table::Table;
 
 const INNER_FOLDS: usize = 4;
-/// What a failure can come from; the place behind them stands for any failure.
-pub(crate) const MODES: [&str; 4] = ["TWF", "HDF", "PWF", "OSF"];
-pub(crate) const ANY: usize = MODES.len();
 /// Few shallow trees: a rule of physics has one or two sharp limits. Every value is tried as a limit.
 const SHALLOW: Growth = Growth {
     loss: Loss::Logistic,
@@ -37,9 +32,6 @@ const CANDIDATES: [Growth; 4] = [
     Growth { trees: 30, depth: 3, penalty: 4.0, ..SHALLOW },
 ];
 
-/// Type, five measurements, and what follows from them.
-const FEATURES: usize = 10;
-
 fn column(table: &Table, start: &str) -> Result<usize, TrainingError> {
     let found = table.header.iter().position(|name| name.starts_with(start));
     found.ok_or_else(|| TrainingError::content(&table.path, format!("no column that begins with {start:?}")))
@@ -54,8 +46,8 @@ pub(crate) fn flags(table: &Table) -> Result<Vec<Vec<bool>>, TrainingError> {
     MODES.iter().chain(&["Machine"]).map(|start| flag(table, start)).collect()
 }
 
-/// The features of every row.
-pub(crate) fn features(table: &Table) -> Result<Vec<Vec<f64>>, TrainingError> {
+/// The inputs of every row, in the order of [`INPUTS`].
+pub(crate) fn inputs(table: &Table) -> Result<Vec<[f64; INPUTS.len()]>, TrainingError> {
     let numbers = |start: &str| table.expect_numbers(column(table, start)?);
     let kind = column(table, "Type")?;
     let (air, process) = (numbers("Air temperature")?, numbers("Process temperature")?);
@@ -66,15 +58,14 @@ pub(crate) fn features(table: &Table) -> Result<Vec<Vec<f64>>, TrainingError> {
             Some("M") => 1.0,
             _ => 2.0,
         };
-        // Watts.
-        let power = torque[at] * speed[at] * std::f64::consts::PI / 30.0;
-        // The better the machine, the more strain it bears (Matzka 2020: 11,000, 12,000 and 13,000 Nm min).
-        let strain = torque[at] * wear[at];
-        let borne = strain - 1_000.0 * quality;
-        let (air, process) = (air[at], process[at]);
-        vec![quality, air, process, speed[at], torque[at], wear[at], process - air, power, strain, borne]
+        [quality, air[at], process[at], speed[at], torque[at], wear[at]]
     };
     Ok((0..table.rows.len()).map(row).collect())
+}
+
+/// The features of every row.
+pub(crate) fn features(table: &Table) -> Result<Vec<Vec<f64>>, TrainingError> {
+    Ok(inputs(table)?.into_iter().map(|row| derived(row).to_vec()).collect())
 }
 
 /// What is known of some rows: their features, and for each mode and, last, for any failure, whether it struck.
@@ -109,19 +100,11 @@ impl<'a> Known<'a> {
         for fold in 0..INNER_FOLDS {
             let model = Self::of(&self.rows, &self.labels, |row| folds[row] != fold).fit(growth, path)?;
             for row in (0..self.rows.len()).filter(|&row| folds[row] == fold) {
-                said[row] = predict(&model, self.rows[row]);
+                said[row] = probabilities(&model, self.rows[row]);
             }
         }
         Ok(said)
     }
-}
-
-/// Probability of each mode, and of any: that of all staying away, were they independent, taken from one.
-pub(crate) fn predict(model: &[Trees], row: &[f64]) -> Vec<f64> {
-    let odds = |trees: &Trees| 1.0 / (1.0 + libm::exp(-trees.predict(row).unwrap_or_default()));
-    let mut said: Vec<f64> = model.iter().map(odds).collect();
-    said.push(1.0 - said.iter().map(|odds| 1.0 - odds).product::<f64>());
-    said
 }
 
 /// The threshold with the best F1, the one nearest to a half where several have it, and that F1.
@@ -162,60 +145,14 @@ impl Chosen {
     }
 }
 
-/// A trained model.
-#[derive(Debug, Clone)]
-pub(crate) struct FailureModel {
-    pub modes: Vec<Trees>,
-    pub thresholds: Vec<f64>,
-}
-
-impl FailureModel {
-    /// From all rows of a table; with it the F1 of its inner cross-validation.
-    pub fn learn(table: &Table) -> Result<(Self, f64), TrainingError> {
-        let (rows, labels) = (features(table)?, flags(table)?);
-        let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
-        let known = Known::of(&rows, &labels, |_| true);
-        let chosen = Chosen::by_cross_validation(&known, &table.path)?;
-        let modes = known.fit(chosen.growth, &table.path)?;
-        Ok((Self { modes, thresholds: chosen.thresholds }, chosen.f1))
-    }
-
-    /// The probability of each mode and of any failure, and whether the last is above its threshold.
-    pub fn say(&self, row: &[f64]) -> (Vec<f64>, bool) {
-        let said = predict(&self.modes, row);
-        let any = said[ANY] > self.thresholds[ANY];
-        (said, any)
-    }
-
-    pub fn encode(&self) -> ModelFile {
-        let file = MODES
-            .iter()
-            .zip(&self.modes)
-            .fold(ModelFile::new("failures"), |file, (mode, trees)| file.with(mode, trees.encode()));
-        file.with_numbers("thresholds", self.thresholds.iter().copied())
-    }
-
-    pub fn decode(file: &ModelFile) -> Result<Self, TrainingError> {
-        let wrong = |problem: String| TrainingError::Model(problem);
-        let ensemble = |mode: &&str| {
-            let trees = Trees::decode(file.section(mode)?).map_err(|error| wrong(error.to_string()))?;
-            if trees.features() == FEATURES {
-                Ok(trees)
-            } else {
-                Err(wrong(format!(
-                    "{mode}: trees over {} features; {FEATURES} are expected",
-                    trees.features()
-                )))
-            }
-        };
-        let modes = MODES.iter().map(ensemble).collect::<Result<_, _>>()?;
-        let thresholds = file.numbers("thresholds")?;
-        if thresholds.len() == MODES.len() + 1 {
-            Ok(Self { modes, thresholds })
-        } else {
-            Err(wrong(format!("{} thresholds; {} are expected", thresholds.len(), MODES.len() + 1)))
-        }
-    }
+/// A model of all rows of a table; with it the F1 of its inner cross-validation.
+pub(crate) fn learn(table: &Table) -> Result<(FailureModel, f64), TrainingError> {
+    let (rows, labels) = (features(table)?, flags(table)?);
+    let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
+    let known = Known::of(&rows, &labels, |_| true);
+    let chosen = Chosen::by_cross_validation(&known, &table.path)?;
+    let modes = known.fit(chosen.growth, &table.path)?;
+    Ok((FailureModel::new(modes, chosen.thresholds)?, chosen.f1))
 }
 
 /// F1 of what is above the threshold; 0 where nothing is and nothing should be.

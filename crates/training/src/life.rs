@@ -1,93 +1,53 @@
-//! Model `life`: the cycles that an engine has left, after each of its cycles so far.
-//!
-//! Sections of its file: `regimes` (numbers: sensors, then for each regime three settings, the mean of every sensor, and
-//! its deviation, 0 where it stands still), `health` (the weights of the health index: one a sensor that moves somewhere,
-//! then the constant), `trees` (an ensemble over the features of `engines.rs`). What is said is cut to 0 to 125 cycles.
+//! Training of the model `life` (`triad_models::window::life`): the cycles that an engine has left.
 
 use std::path::Path;
 
-use triad_models::ModelFile;
-use triad_models::forecast::Ridge;
+use triad_models::Memory;
 use triad_models::trees::{Trees, TreesError};
+use triad_models::window::LifeModel;
+use triad_models::window::life::{Course, MOST_CYCLES, SETTINGS};
 
 use crate::boost::{Growth, train};
-use crate::engines::{Run, Usual, features, health_index, width};
+use crate::engines::{Run, features, health_index, regimes};
 use crate::error::TrainingError;
-
-/// Remaining cycles are told up to here.
-pub(crate) const CAP: f64 = 125.0;
-
-/// What is learnt from some engines.
-#[derive(Debug, Clone)]
-pub(crate) struct LifeModel {
-    usual: Usual,
-    health: Ridge,
-    pub trees: Trees,
-}
 
 /// Remaining cycles at each cycle of an engine that ran to its end.
 pub(crate) fn lives(run: &Run) -> impl Iterator<Item = f64> + use<> {
-    (0..run.len()).rev().map(|left| (left as f64).min(CAP))
+    (0..run.len()).rev().map(|left| (left as f64).min(MOST_CYCLES))
 }
 
-impl LifeModel {
-    /// A model for each way to grow.
-    pub fn learn(engines: &[Run], growths: &[Growth], path: &Path) -> Result<Vec<Self>, TrainingError> {
-        let mut models = Vec::new();
-        let usual = Usual::of(engines);
-        let compared: Vec<Vec<Vec<f64>>> = engines.iter().map(|run| usual.compared(run)).collect();
-        let rows = engines.iter().zip(&compared).flat_map(|(run, rows)| rows.iter().zip(lives(run)));
-        let problem =
-            || TrainingError::content(path, "sensors and lives that no regression can be fitted to");
-        let health = health_index(rows).ok_or_else(problem)?;
-        let seen: Vec<Vec<f64>> = compared.iter().flat_map(|rows| features(rows, &health)).collect();
-        let views: Vec<&[f64]> = seen.iter().map(Vec::as_slice).collect();
-        let targets: Vec<f64> = engines.iter().flat_map(lives).collect();
-        for &growth in growths {
-            let wrong = |error: TreesError| TrainingError::content(path, error.to_string());
-            let trained = train(&views, &targets, growth).map_err(wrong)?;
-            // What is judged is what a validator would read.
-            let trees = Trees::decode(&trained.encode()).map_err(wrong)?;
-            models.push(Self { usual: usual.clone(), health: health.clone(), trees });
-        }
-        Ok(models)
-    }
+/// A model of some engines for each way to grow.
+pub(crate) fn learn(
+    engines: &[Run],
+    growths: &[Growth],
+    path: &Path,
+) -> Result<Vec<LifeModel>, TrainingError> {
+    let problem = || TrainingError::content(path, "sensors and lives that no regression can be fitted to");
+    let regimes = regimes(engines).ok_or_else(problem)?;
+    let each = engines.iter().flat_map(|run| run.rows.iter().zip(lives(run)));
+    let health = health_index(each.filter_map(|(row, left)| Some((regimes.compare(row)?, left))));
+    let health = health.ok_or_else(problem)?;
+    let course = Course::new(regimes, health.weights().to_vec()).ok_or_else(problem)?;
+    let seen: Vec<Vec<f64>> = engines.iter().flat_map(|run| features(&course, run)).collect();
+    let views: Vec<&[f64]> = seen.iter().map(Vec::as_slice).collect();
+    let targets: Vec<f64> = engines.iter().flat_map(lives).collect();
+    let grow = |&growth: &Growth| {
+        let wrong = |error: TreesError| TrainingError::content(path, error.to_string());
+        let trained = train(&views, &targets, growth).map_err(wrong)?;
+        // What is judged is what a validator would read.
+        let trees = Trees::decode(&trained.encode()).map_err(wrong)?;
+        Ok(LifeModel::new(course.clone(), trees)?)
+    };
+    growths.iter().map(grow).collect()
+}
 
-    /// What is said after each cycle.
-    pub fn say(&self, run: &Run) -> Vec<f64> {
-        let rows = features(&self.usual.compared(run), &self.health);
-        rows.iter().map(|row| self.trees.predict(row).unwrap_or(CAP).clamp(0.0, CAP)).collect()
-    }
+/// What is said after each cycle of a run.
+pub(crate) fn say(model: &LifeModel, run: &Run) -> Vec<f64> {
+    let mut memory = Memory::default();
+    run.rows.iter().map_while(|row| model.tell(&mut memory, row).ok().flatten()).collect()
+}
 
-    /// How many sensors a row must have.
-    pub fn sensors(&self) -> usize {
-        self.usual.width()
-    }
-
-    pub fn regimes(&self) -> usize {
-        self.usual.regimes()
-    }
-
-    pub fn encode(&self) -> ModelFile {
-        ModelFile::new("life")
-            .with_numbers("regimes", self.usual.numbers())
-            .with_numbers("health", self.health.weights().iter().copied())
-            .with("trees", self.trees.encode())
-    }
-
-    pub fn decode(file: &ModelFile) -> Result<Self, TrainingError> {
-        let wrong = |problem: &str| TrainingError::Model(problem.into());
-        let usual =
-            Usual::from_numbers(&file.numbers("regimes")?).ok_or_else(|| wrong("impossible regimes"))?;
-        let moving = usual.moving();
-        let health = Ridge::of(moving + 1, file.numbers("health")?)
-            .filter(|health| health.weights().len() == moving + 1);
-        let health = health.ok_or_else(|| wrong("health index and sensors do not fit each other"))?;
-        let trees = Trees::decode(file.section("trees")?).map_err(|error| wrong(&error.to_string()))?;
-        if trees.features() != width(moving) {
-            let (found, expected) = (trees.features(), width(moving));
-            return Err(wrong(&format!("trees over {found} features; {expected} follow from its sensors")));
-        }
-        Ok(Self { usual, health, trees })
-    }
+/// How many sensors a row must have.
+pub(crate) fn sensors(model: &LifeModel) -> usize {
+    model.inputs().len() - SETTINGS
 }

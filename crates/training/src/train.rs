@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::error::TrainingError;
-use crate::failures::{ANY, FailureModel, flags};
+use crate::failures::{self, ANY, flags};
 use crate::suite::{Suite, folder};
 use crate::table::{Table, csv_files};
 use crate::trained::Trained;
@@ -34,12 +34,12 @@ pub fn train_suite(
             let path = one(data, suite, "….csv", csv_files)?;
             watch.tell("training", 0, 1);
             let table = Table::read(&path)?;
-            let (model, f1) = FailureModel::learn(&table)?;
+            let (model, f1) = failures::learn(&table)?;
             let failures = flags(&table)?[ANY].iter().filter(|&&flag| flag).count();
             let f1 = (f1 * 1e3).round() / 1e3;
             let how = json!({
                 "file": path.display().to_string(), "rows": table.rows.len(), "failures": failures,
-                "cross_validation_f1": f1, "thresholds": model.thresholds,
+                "cross_validation_f1": f1, "thresholds": model.thresholds(),
             });
             Ok((Trained::failures(model), how))
         }

@@ -5,15 +5,17 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use triad_models::trees::{Node, Trees};
-use triad_models::{MAX_MODEL_BYTES, ModelFile, Predicts, RowModel};
+use triad_models::window::failures::MODES;
+use triad_models::window::{FailureModel, LifeModel};
+use triad_models::{FileModel, MAX_MODEL_BYTES, ModelFile, ModelFileError, Predicts, RowModel, WindowModel};
 
 use crate::ecg::{find, samples};
 use crate::engines::runs;
 use crate::error::TrainingError;
-use crate::failures::{FailureModel, MODES, features};
+use crate::failures::inputs;
 use crate::figure::{Axis, Figure, Line, Role};
 use crate::import::Link;
-use crate::life::LifeModel;
+use crate::life;
 use crate::logistic::Logistic;
 use crate::table::Table;
 use crate::watch::Watch;
@@ -80,8 +82,8 @@ impl Trained {
             let file = ModelFile::decode(bytes)?;
             match file.kind.as_str() {
                 "trees" => Inner::Row(RowModel::from_file(&file)?),
-                "life" => Inner::Life(Box::new(LifeModel::decode(&file)?)),
-                "failures" => Inner::Failures(FailureModel::decode(&file)?),
+                "life" => Inner::Life(Box::new(LifeModel::from_file(&file)?)),
+                "failures" => Inner::Failures(FailureModel::from_file(&file)?),
                 "ventricular" => {
                     let numbers = file.numbers("weights")?;
                     let model = Logistic::from_numbers(&numbers)
@@ -106,12 +108,12 @@ impl Trained {
     }
 
     pub(crate) fn life(model: LifeModel) -> Self {
-        let bytes = model.encode().encode();
+        let bytes = model.file().encode();
         Self::new(Inner::Life(Box::new(model)), bytes)
     }
 
     pub(crate) fn failures(model: FailureModel) -> Self {
-        let bytes = model.encode().encode();
+        let bytes = model.file().encode();
         Self::new(Inner::Failures(model), bytes)
     }
 
@@ -119,6 +121,17 @@ impl Trained {
     pub fn row(model: RowModel) -> Self {
         let bytes = model.file().encode();
         Self::new(Inner::Row(model), bytes)
+    }
+
+    /// What a chain would judge rows by, if it takes such a model.
+    pub fn on_chain(&self) -> Option<Result<FileModel, ModelFileError>> {
+        match &self.kind {
+            Inner::Row(model) => Some(Ok(FileModel::Trees(model.clone()))),
+            Inner::Life(_) | Inner::Failures(_) => {
+                Some(WindowModel::decode(&self.bytes).map(FileModel::Window))
+            }
+            Inner::Trees(_) | Inner::Ventricular(_) => None,
+        }
     }
 
     /// The model of rows, if it is one.
@@ -161,8 +174,8 @@ impl Trained {
         match &self.kind {
             Inner::Trees(trees) => vec![("trees", trees)],
             Inner::Row(model) => vec![("trees", model.trees())],
-            Inner::Life(model) => vec![("trees", &model.trees)],
-            Inner::Failures(model) => MODES.into_iter().zip(&model.modes).collect(),
+            Inner::Life(model) => vec![("trees", model.trees())],
+            Inner::Failures(model) => MODES.into_iter().zip(model.modes()).collect(),
             Inner::Ventricular(_) => Vec::new(),
         }
     }
@@ -187,10 +200,10 @@ impl Trained {
         });
         match &self.kind {
             Inner::Life(model) => {
-                out["sensors"] = json!(model.sensors());
-                out["regimes"] = json!(model.regimes());
+                out["sensors"] = json!(life::sensors(model));
+                out["regimes"] = json!(model.course().regimes().len());
             }
-            Inner::Failures(model) => out["thresholds"] = json!(model.thresholds),
+            Inner::Failures(model) => out["thresholds"] = json!(model.thresholds()),
             Inner::Ventricular(model) => out["weights"] = json!(model.numbers()),
             Inner::Trees(_) => {}
             Inner::Row(model) => {
@@ -231,9 +244,12 @@ impl Trained {
             Inner::Life(model) => lives(model, path, watch),
             Inner::Failures(model) => {
                 let table = Table::read(path)?;
-                let said = features(&table)?.into_iter().map(|row| {
-                    let (odds, told) = model.say(&row);
-                    odds.into_iter().chain([f64::from(u8::from(told))]).map(Some).collect()
+                let width = MODES.len() + 2;
+                let said = inputs(&table)?.into_iter().map(|row| match model.tell(row) {
+                    Some((odds, told)) => {
+                        odds.into_iter().chain([f64::from(u8::from(told))]).map(Some).collect()
+                    }
+                    None => vec![None; width],
                 });
                 Ok(Predicted {
                     header: vec!["TWF", "HDF", "PWF", "OSF", "failure", "told"],
@@ -308,16 +324,17 @@ fn of_table(
 
 fn lives(model: &LifeModel, path: &Path, watch: &mut Watch<'_>) -> Result<Predicted, TrainingError> {
     let runs = runs(path)?;
-    if let Some(width) = runs.iter().map(crate::engines::Run::sensors).find(|width| *width != model.sensors())
+    if let Some(width) =
+        runs.iter().map(crate::engines::Run::sensors).find(|width| *width != life::sensors(model))
     {
-        let problem = format!("{width} sensors a row; the model was trained on {}", model.sensors());
+        let problem = format!("{width} sensors a row; the model was trained on {}", life::sensors(model));
         return Err(TrainingError::content(path, problem));
     }
     let mut rows = Vec::new();
     let mut courses = Vec::new();
     for (at, run) in runs.iter().enumerate() {
         watch.tell("engine", at, runs.len());
-        let said = model.say(run);
+        let said = life::say(model, run);
         let engine = run.engine;
         rows.extend(
             said.iter()

@@ -107,7 +107,7 @@ fn model(ctx: &Context<'_>, work: &mut Work, log: &Log) -> Result<(), ChainError
     if let Some(e) = decode::<IModelRegistry::ModelBound>(log) {
         // Parameters that no model understands bind nothing; the binding tool checks them before it pays.
         let Ok(spec) = Spec::decode(&e.kind, &e.params) else { return Ok(()) };
-        if spec.is_learned() && !ctx.learned {
+        if spec.is_learned() && !ctx.learned || spec.is_windowed() && !ctx.windowed {
             return Ok(());
         }
         let stream = StreamId(e.stream.0);

@@ -28,7 +28,7 @@ use triad_models::Spec;
 use crate::admission::Verified;
 use crate::block::{Block, Body, body_hash};
 use crate::error::{BlockError, ChainError, Refusal};
-use crate::genesis::{ChainSpec, LEARNED_MODELS_RULE, Limits};
+use crate::genesis::{ChainSpec, LEARNED_MODELS_RULE, Limits, WINDOWED_MODELS_RULE};
 use crate::model_files::ModelFiles;
 use crate::state::records::{Reign, Scheduled};
 use crate::state::{Place, Tables, View, Work, app_digest};
@@ -56,6 +56,8 @@ pub(crate) struct Context<'a> {
     pub validator_set: bool,
     /// Whether forecasts and ensembles of trees may be bound and judge.
     pub learned: bool,
+    /// Whether models of rows that may remember earlier rows may be bound, besides.
+    pub windowed: bool,
     pub files: &'a ModelFiles,
     /// The EVM's state after the parent.
     pub evm: &'a dyn StateView,
@@ -160,6 +162,8 @@ pub(crate) fn execute(
     let epoch = epoch_after(&parent.checkpoint);
     let reign = validators::reign(&parent.view, &rules.spec, epoch)?;
     let scheduled = parent.view.get::<Scheduled>(&0).map_err(ExecError::Broken)?;
+    let rule = |name| holds(&rules.spec, scheduled.as_ref(), name, height);
+    let learned = rule(LEARNED_MODELS_RULE);
     let ctx = Context {
         height,
         time_ms: input.time_ms,
@@ -170,7 +174,8 @@ pub(crate) fn execute(
         epoch,
         reign: &reign,
         validator_set: rules.spec.has_validator_set(),
-        learned: holds(&rules.spec, scheduled.as_ref(), LEARNED_MODELS_RULE, height),
+        learned,
+        windowed: learned && rule(WINDOWED_MODELS_RULE),
         files: &rules.files,
         evm: evm_state,
     };

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use triad_models::{Judgement, RowModel, Spec, TreesSpec};
+use triad_models::{FileModel, FileSpec, Judgement, Spec, State};
 use triad_statement::{DeviceId, StreamId, stream_id};
 
 use super::statements::{Judged, Stage, is_watched};
@@ -14,6 +14,7 @@ use crate::admission::Verified;
 use crate::error::ChainError;
 use crate::model_files::Refusal;
 use crate::state::Map;
+use crate::state::model::ModelState;
 use crate::state::records::{Latest, LatestReading};
 
 /// A model of rows that is bound to a stream of the statement at hand.
@@ -21,6 +22,7 @@ struct Bound {
     stream: StreamId,
     model: u64,
     spec: Arc<Spec>,
+    file: FileSpec,
     /// The newest reading of the stream in the statement.
     newest: Option<LatestReading>,
 }
@@ -29,14 +31,14 @@ struct Bound {
 #[derive(Default)]
 pub(super) struct Rows {
     bound: Vec<Bound>,
-    opened: Map<TreesSpec, Result<Arc<RowModel>, Refusal>>,
+    opened: Map<FileSpec, Result<Arc<FileModel>, Refusal>>,
 }
 
 impl Rows {
     /// Notes a model; a stream may be opened more than once in a statement.
-    pub fn bound(&mut self, stream: StreamId, model: u64, spec: Arc<Spec>) {
+    pub fn bound(&mut self, stream: StreamId, model: u64, spec: Arc<Spec>, file: FileSpec) {
         if !self.bound.iter().any(|b| (b.stream, b.model) == (stream, model)) {
-            self.bound.push(Bound { stream, model, spec, newest: None });
+            self.bound.push(Bound { stream, model, spec, file, newest: None });
         }
     }
 
@@ -53,12 +55,12 @@ impl Stage<'_> {
     /// Lets the models of rows speak, once all readings of a statement are taken in.
     pub(super) fn judge_rows(&mut self, verified: &Verified, leaf: u64) -> Result<(), ChainError> {
         for bound in std::mem::take(&mut self.rows.bound) {
-            let (Spec::Trees(spec), Some(reading)) = (bound.spec.as_ref(), bound.newest) else { continue };
+            let Some(reading) = bound.newest else { continue };
             let (stream, model) = (bound.stream, bound.model);
             let mut latest = self.work.get::<Latest>(&stream)?.unwrap_or_default();
             let newest = latest.reading.is_some_and(|r| (r.leaf, r.record) == (leaf, reading.record));
             let judgement = if newest {
-                self.judge_row(spec, verified.statement.origin(), &reading)?
+                self.judge_row(&bound, verified.statement.origin(), &reading)?
             } else {
                 Judgement::late()
             };
@@ -78,15 +80,15 @@ impl Stage<'_> {
 
     fn judge_row(
         &mut self,
-        spec: &TreesSpec,
+        bound: &Bound,
         origin: DeviceId,
         reading: &LatestReading,
     ) -> Result<Judgement, ChainError> {
-        let model = match self.rows.opened.get(spec) {
+        let model = match self.rows.opened.get(&bound.file) {
             Some(opened) => opened.clone(),
             None => {
-                let opened = self.ctx.files.open(self.ctx.evm, spec)?;
-                self.rows.opened.insert(spec.clone(), opened.clone());
+                let opened = self.ctx.files.open(self.ctx.evm, &bound.file)?;
+                self.rows.opened.insert(bound.file.clone(), opened.clone());
                 opened
             }
         };
@@ -101,13 +103,21 @@ impl Stage<'_> {
                 return Ok(Judgement::learning(format!("no reading of {name} so far")));
             };
             let apart_ms = input.time_us.abs_diff(reading.time_us) / 1_000;
-            if apart_ms > spec.max_age_ms {
-                let most = spec.max_age_ms;
+            let most = bound.file.max_age_ms();
+            if apart_ms > most {
                 let why = format!("{name} was read {apart_ms} ms apart, at most {most} ms are one row");
                 return Ok(Judgement::learning(why));
             }
             row.push(input.value);
         }
-        Ok(model.judge(&row).unwrap_or_else(|| Judgement::learning("the row is none of this model")))
+        let key = (bound.stream, bound.model);
+        let mut state = self.model(&key, &bound.spec)?.unwrap_or_else(|| State::new(&bound.spec));
+        let said = state
+            .step_row(&model, reading.time_us, &row)
+            .map_err(|error| ChainError::corrupt(format!("what model {} remembers: {error}", bound.model)))?;
+        if bound.file.cost().memory > 0 {
+            self.work.put(key, ModelState::live(self.ctx.height, state));
+        }
+        Ok(said.unwrap_or_else(|| Judgement::learning("the row is none of this model")))
     }
 }

@@ -118,7 +118,7 @@ impl<'a> Stage<'a> {
     }
 
     /// The state of a model, to be changed and put back, or `None` if it has none yet.
-    fn model(&mut self, key: &ModelKey, spec: &Spec) -> Result<Option<State>, ChainError> {
+    pub(super) fn model(&mut self, key: &ModelKey, spec: &Spec) -> Result<Option<State>, ChainError> {
         // This block's own is nobody else's yet.
         let stored = match self.work.tables.models.remove(key) {
             Some(own) => own,
@@ -221,8 +221,8 @@ impl<'a> Stage<'a> {
         };
         let mut models = Vec::new();
         for (model, spec) in self.models_of(&id)? {
-            if !spec.has_state() {
-                self.rows.bound(id, model, spec);
+            if let Some(file) = spec.file() {
+                self.rows.bound(id, model, spec, file);
                 continue;
             }
             let state = self.model(&(id, model), &spec)?.unwrap_or_else(|| State::new(&spec));

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use triad_models::{Spec, TreesSpec};
+use triad_models::{FileCost, FileSpec, Spec};
 use triad_statement::{Statement, Value};
 
 use super::statements::BLOCK_FULL;
@@ -22,10 +22,14 @@ const BLOCK_UNITS: u64 = 250_000;
 /// Of a forecast: its state read and written, and a reading judged.
 const FORECAST_STATE: u64 = 60;
 const FORECAST_READING: u64 = 40;
-/// Of a row: the verdict, an input looked up, and how many splits cost one unit.
+/// Of a row: the verdict, an input looked up, how many splits cost one unit.
 const ROW: u64 = 20;
 const ROW_INPUT: u64 = 10;
 const SPLITS_A_UNIT: u64 = 20;
+/// Of a row whose model multiplies, and of one that remembers: how many multiplications cost one unit, and how many numbers that
+/// are read, written and kept for a restart (8 bytes each, for 64 blocks).
+const PRODUCTS_A_UNIT: u64 = 50;
+const NUMBERS_A_UNIT: u64 = 2;
 /// Of a file that the block has not opened yet: finding it, and how many of its bytes cost one unit.
 const FILE: u64 = 200;
 const FILE_BYTES_A_UNIT: u64 = 20;
@@ -34,7 +38,7 @@ const FILE_BYTES_A_UNIT: u64 = 20;
 #[derive(Default)]
 pub(super) struct ModelWork {
     units: u64,
-    opened: Map<TreesSpec, ()>,
+    opened: Map<FileSpec, ()>,
 }
 
 impl ModelWork {
@@ -46,7 +50,7 @@ impl ModelWork {
         statement: &Statement,
     ) -> Result<Result<(), Refusal>, ChainError> {
         let mut units = 0;
-        let mut files: Vec<TreesSpec> = Vec::new();
+        let mut files: Vec<FileSpec> = Vec::new();
         let mut rows = Vec::new();
         let mut last = None;
         let mut reading_units = 0;
@@ -56,12 +60,10 @@ impl ModelWork {
                 let specs = defaults.iter().chain(bound.0.iter().map(|b| &b.spec));
                 let (mut forecasts, mut once) = (0, 0);
                 for spec in specs {
-                    match spec.as_ref() {
-                        Spec::Forecast(_) => forecasts += 1,
-                        Spec::Trees(trees) => {
-                            once += self.row(trees, &mut files);
-                        }
-                        _ => {}
+                    if matches!(spec.as_ref(), Spec::Forecast(_)) {
+                        forecasts += 1;
+                    } else if let Some(file) = spec.file() {
+                        once += self.row(file, &mut files);
                     }
                 }
                 reading_units = forecasts * FORECAST_READING;
@@ -74,7 +76,7 @@ impl ModelWork {
             }
             units += reading_units;
         }
-        let file = |file: &TreesSpec| FILE + u64::from(file.bytes) / FILE_BYTES_A_UNIT;
+        let file = |file: &FileSpec| FILE + u64::from(file.cost().bytes) / FILE_BYTES_A_UNIT;
         units += files.iter().map(file).sum::<u64>();
         if units > BLOCK_UNITS {
             let why = format!(
@@ -92,10 +94,14 @@ impl ModelWork {
     }
 
     /// What a row costs; its file goes to `files` unless it is open.
-    fn row(&self, spec: &TreesSpec, files: &mut Vec<TreesSpec>) -> u64 {
-        if !self.opened.contains_key(spec) && !files.contains(spec) {
-            files.push(spec.clone());
+    fn row(&self, file: FileSpec, files: &mut Vec<FileSpec>) -> u64 {
+        let FileCost { inputs, splits, products, memory, .. } = file.cost();
+        if !self.opened.contains_key(&file) && !files.contains(&file) {
+            files.push(file);
         }
-        ROW + ROW_INPUT * u64::from(spec.inputs) + u64::from(spec.splits) / SPLITS_A_UNIT
+        ROW + ROW_INPUT * u64::from(inputs)
+            + u64::from(splits) / SPLITS_A_UNIT
+            + u64::from(products) / PRODUCTS_A_UNIT
+            + u64::from(memory) / NUMBERS_A_UNIT
     }
 }

@@ -96,10 +96,10 @@ macro_rules! tables {
                 Ok(())
             }
 
-            /// Writes the changed rows of every table but the models' that `wanted` asks for, in one canonical order: by
-            /// table, then by key (keys order as their bytes do, and tables stand here by their numbers).
+            /// Writes the changed rows that `wanted` asks for, in one canonical order: by table, then by key (keys order as
+            /// their bytes do, and tables stand here by their numbers). States of models are kept but no part of a delta.
             fn write_rows(&self, out: &mut Vec<u8>, wanted: Wanted) {
-                $(if <$record as Record>::TABLE != TableId::Models {
+                $(if <$record as Record>::TABLE != TableId::Models || wanted != Wanted::All {
                     write_table::<$record>(&self.$field, out, wanted);
                 })*
             }

@@ -1,5 +1,7 @@
 //! The state of a model on a stream. It is no part of the application digest (its scores are, through the verdicts)
-//! nor of the deltas: what a crash loses is rebuilt by stepping through the last blocks again.
+//! nor of the deltas: what a crash loses of a model of readings is rebuilt by stepping through the last blocks again. What a model
+//! of rows remembers is kept with the block instead: a row is of what several streams said last at that moment, which later
+//! blocks overwrite.
 
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use triad_statement::StreamId;
 
 use super::codec::{Reader, Writer};
 use super::records::TableId;
-use super::table::Record;
+use super::table::{Place, Record};
 use crate::error::ChainError;
 
 /// (stream, model id)
@@ -65,5 +67,11 @@ impl Record for ModelState {
     fn decode(bytes: &[u8]) -> Option<ModelState> {
         let mut r = Reader(bytes);
         Some(ModelState { height: r.u64()?, form: Form::Stored(r.0.into()) })
+    }
+    fn is_derived(&self, _: Place) -> bool {
+        match &self.form {
+            Form::Live(state) => !state.remembers_rows(),
+            Form::Stored(_) => true,
+        }
     }
 }

@@ -13,7 +13,7 @@
 //! A life is the sum of the trees, cut to 0 to the most that is told; the probability of a failure is the logistic
 //! function of it. A row has no memory: whatever trend is to count, the device (or a model of its own) has to show as a stream.
 
-mod spec;
+pub(crate) mod spec;
 
 use triad_log::VerdictKind;
 
@@ -28,7 +28,7 @@ pub(crate) const KIND: &str = "trees";
 /// A larger file is not taken by a chain.
 pub const MAX_CHAIN_MODEL_BYTES: usize = 1 << 20;
 /// A verdict needs that many look-ups, so few are enough for everybody.
-const MAX_INPUTS: usize = 64;
+pub(crate) const MAX_INPUTS: usize = 64;
 const MAX_NAME_BYTES: usize = 255;
 const MAX_UNIT_BYTES: usize = 16;
 
@@ -58,14 +58,7 @@ impl RowModel {
                 "{found} inputs for trees over {features} features; as many are expected, at most {MAX_INPUTS}"
             )));
         }
-        for (at, name) in inputs.iter().enumerate() {
-            if !is_name(name) {
-                return Err(wrong(format!("input {name:?} is no name of a stream")));
-            }
-            if inputs[..at].contains(name) {
-                return Err(wrong(format!("input {name:?} comes twice")));
-            }
-        }
+        check_inputs(&inputs)?;
         match &predicts {
             Predicts::RemainingLife { most, unit } => {
                 if !(most.is_finite() && *most > 0.0) {
@@ -182,25 +175,49 @@ impl RowModel {
     /// The verdict on a row; `None` as of [`RowModel::predict`].
     pub fn judge(&self, row: &[f64]) -> Option<Judgement> {
         let told = self.predict(row)?;
-        let ppm = |part: f64| (part * f64::from(FULL)) as u32;
-        let said = words::value(told);
-        let judgement = match &self.predicts {
-            Predicts::RemainingLife { most, unit } => {
-                let reason = format!("{said} {unit} left, of at most {} that are told", words::value(*most));
-                Judgement::new(VerdictKind::RemainingLife, ppm(1.0 - told / most), reason)
-            }
-            Predicts::FailureRisk { from } => {
-                let limit = words::value(*from);
-                let reason = if told >= *from {
-                    format!("a failure is expected: probability {said}, from {limit} on it is")
-                } else {
-                    format!("no failure is expected: probability {said}, from {limit} on it would be")
-                };
-                Judgement::new(VerdictKind::FailureRisk, ppm(told), reason)
-            }
-        };
-        Some(judgement.telling(told))
+        Some(match &self.predicts {
+            Predicts::RemainingLife { most, unit } => remaining_life(told, *most, unit),
+            Predicts::FailureRisk { from } => failure_risk(told, *from),
+        })
     }
+}
+
+fn ppm(part: f64) -> u32 {
+    (part * f64::from(FULL)) as u32
+}
+
+/// The verdict on what is left of a life, 0 to `most`.
+pub(crate) fn remaining_life(told: f64, most: f64, unit: &str) -> Judgement {
+    let reason =
+        format!("{} {unit} left, of at most {} that are told", words::value(told), words::value(most));
+    Judgement::new(VerdictKind::RemainingLife, ppm(1.0 - told / most), reason).telling(told)
+}
+
+/// The verdict on the probability of a failure, which is expected from the probability `from` on.
+pub(crate) fn failure_risk(told: f64, from: f64) -> Judgement {
+    let (said, limit) = (words::value(told), words::value(from));
+    let reason = if told >= from {
+        format!("a failure is expected: probability {said}, from {limit} on it is")
+    } else {
+        format!("no failure is expected: probability {said}, from {limit} on it would be")
+    };
+    Judgement::new(VerdictKind::FailureRisk, ppm(told), reason).telling(told)
+}
+
+/// Whether names are those of different streams, 1 to 64 of them.
+pub(crate) fn check_inputs(inputs: &[String]) -> Result<(), ModelFileError> {
+    if !(1..=MAX_INPUTS).contains(&inputs.len()) {
+        return Err(wrong(format!("{} inputs; 1 to {MAX_INPUTS} are expected", inputs.len())));
+    }
+    for (at, name) in inputs.iter().enumerate() {
+        if !is_name(name) {
+            return Err(wrong(format!("input {name:?} is no name of a stream")));
+        }
+        if inputs[..at].contains(name) {
+            return Err(wrong(format!("input {name:?} comes twice")));
+        }
+    }
+    Ok(())
 }
 
 /// As names of readings are (RFC 8428, section 4.5.1).

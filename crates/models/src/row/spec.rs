@@ -8,11 +8,11 @@ use crate::file::{ModelFileError, wrong};
 use crate::params::{Param, Params, encode};
 
 /// A minute.
-const DEFAULT_AGE_MS: u64 = 60_000;
+pub(crate) const DEFAULT_AGE_MS: u64 = 60_000;
 /// A year: readings that lie further apart are no row.
-const LONGEST_AGE_MS: u64 = 31_557_600_000;
+pub(crate) const LONGEST_AGE_MS: u64 = 31_557_600_000;
 /// 2,000 trees of 16 splits.
-const MAX_SPLITS: u64 = 32_000;
+pub(crate) const MAX_SPLITS: u64 = 32_000;
 
 /// Parameters of the model `trees`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use alloy_primitives::{Address, U256};
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
-use triad_chain::{LEARNED_MODELS_RULE, contracts};
-use triad_models::{AnomalySpec, ForecastSpec, RangeSpec, RowModel, SilenceSpec, Spec, Tells, TreesSpec};
+use triad_chain::{LEARNED_MODELS_RULE, WINDOWED_MODELS_RULE, contracts};
+use triad_models::{
+    AnomalySpec, ForecastSpec, RangeSpec, RowModel, SilenceSpec, Spec, Tells, TreesSpec, WindowKind,
+    WindowModel, WindowSpec,
+};
 use triad_statement::{DeviceId, stream_id};
 
 use super::models::on_chain::fetch;
@@ -34,7 +37,7 @@ pub struct Args {
 enum Command {
     /// Bind a model to a device's stream; it judges readings of later blocks.
     #[command(
-        after_help = "Examples:\n  triad model bind 0xDEVICE temperature range --low 2 --high 8\n  triad model bind 0xDEVICE temperature silence --interval-ms 60000\n  triad model bind 0xDEVICE temperature anomaly\n  triad model bind 0xDEVICE level forecast --interval-ms 3600000 --season 24 --horizon 6 --low 1.5\n  triad model bind 0xDEVICE vibration trees --at 0xADDRESS    (see `triad models register`)"
+        after_help = "Examples:\n  triad model bind 0xDEVICE temperature range --low 2 --high 8\n  triad model bind 0xDEVICE temperature silence --interval-ms 60000\n  triad model bind 0xDEVICE temperature anomaly\n  triad model bind 0xDEVICE level forecast --interval-ms 3600000 --season 24 --horizon 6 --low 1.5\n  triad model bind 0xDEVICE vibration trees --at 0xADDRESS    (see `triad models register`)\n  triad model bind 0xDEVICE torque failures --at 0xADDRESS --inputs type,air,process,rpm,torque,wear"
     )]
     Bind(Box<Bind>),
 }
@@ -44,7 +47,7 @@ struct Bind {
     device: DeviceId,
     /// The stream's name, as its readings give it.
     name: String,
-    /// range, silence, anomaly, forecast or trees
+    /// range, silence, anomaly, forecast, trees, life or failures
     kind: String,
     #[arg(long, allow_negative_numbers = true)]
     low: Option<f64>,
@@ -74,12 +77,15 @@ struct Bind {
     /// What a verdict's value is: the forecast (value), or the low or high end of its interval.
     #[arg(long, default_value = "value", value_parser = tells)]
     tells: Tells,
-    /// Where `triad models register` put the file (trees).
+    /// Where `triad models register` put the file (trees, life, failures).
     #[arg(long)]
     at: Option<Address>,
-    /// How far readings of one row may lie apart in time [default: a minute] (trees).
+    /// How far readings of one row may lie apart in time [default: a minute] (trees, life, failures).
     #[arg(long)]
     max_age_ms: Option<u64>,
+    /// Names of the streams in the order of the model's inputs [default: as the file has them] (life, failures).
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    inputs: Vec<String>,
 }
 
 fn tells(text: &str) -> Result<Tells, String> {
@@ -87,6 +93,13 @@ fn tells(text: &str) -> Result<Tells, String> {
 }
 
 impl Bind {
+    /// Where the model's file is, and its bytes.
+    async fn file(&self, rpc: &Rpc) -> anyhow::Result<(Address, Vec<u8>)> {
+        let needs = || format!("{} needs --at, the address that `triad models register` told", self.kind);
+        let at = self.at.with_context(needs)?;
+        Ok((at, fetch(rpc, at).await?))
+    }
+
     async fn spec(&self, rpc: &Rpc) -> anyhow::Result<Spec> {
         let &Bind { low, high, allowed_low, allowed_high, max_outside_ms, .. } = self;
         let &Bind { season, horizon, tells, .. } = self;
@@ -117,12 +130,23 @@ impl Bind {
                 tells,
             }),
             "trees" => {
-                let at = self.at.context("trees need --at, the address that `triad models register` told")?;
-                let file = fetch(rpc, at).await?;
+                let (at, file) = self.file(rpc).await?;
                 let spec = TreesSpec::of(&file, &RowModel::decode(&file)?, at.into());
                 Spec::Trees(TreesSpec { max_age_ms: self.max_age_ms.unwrap_or(spec.max_age_ms), ..spec })
             }
-            other => bail!("`{other}` is no model: range, silence, anomaly, forecast or trees"),
+            other => {
+                let Some(kind) = WindowKind::named(other) else {
+                    let windows = WindowKind::ALL.map(WindowKind::name).join(", ");
+                    bail!("`{other}` is no model: range, silence, anomaly, forecast, trees, {windows}")
+                };
+                let (at, file) = self.file(rpc).await?;
+                let model = WindowModel::decode(&file)?;
+                let found = model.kind().name();
+                ensure!(model.kind() == kind, "the file at {at} holds a model of the kind {found}");
+                let spec = WindowSpec::of(&file, &model, at.into());
+                let max_age_ms = self.max_age_ms.unwrap_or(spec.max_age_ms);
+                Spec::Window(WindowSpec { max_age_ms, names: self.inputs.clone(), ..spec })
+            }
         };
         // The registry takes any bytes; what no model understands would bind nothing.
         Ok(Spec::decode(spec.kind(), &spec.params())?)
@@ -130,18 +154,24 @@ impl Bind {
 }
 
 /// Refuses to pay for a binding that the chain's rules do not know and that would bind nothing.
-async fn check_rule(api: &Api, rpc: &Rpc) -> anyhow::Result<()> {
+async fn check_rules(api: &Api, rpc: &Rpc, spec: &Spec) -> anyhow::Result<()> {
+    let needed = [(spec.is_learned(), LEARNED_MODELS_RULE), (spec.is_windowed(), WINDOWED_MODELS_RULE)];
+    if !needed.iter().any(|(needed, _)| *needed) {
+        return Ok(());
+    }
     let (genesis, validators) = (api.get("/v1/genesis").await?, api.get("/v1/validators").await?);
     let height = rpc.height().await?;
-    let named = |rules: &Value, key: &str| {
-        let holds =
-            |rule: &Value| rule[key] == LEARNED_MODELS_RULE && rule["height"].as_u64() <= Some(height);
-        rules.as_array().is_some_and(|rules| rules.iter().any(holds))
-    };
-    anyhow::ensure!(
-        named(&genesis["rules"], "name") || named(&validators["rules"], "rule"),
-        "this chain does not know forecasts and trees yet: its validators have to schedule rule `{LEARNED_MODELS_RULE}`"
-    );
+    for (_, name) in needed.into_iter().filter(|(needed, _)| *needed) {
+        let named = |rules: &Value, key: &str| {
+            let holds = |rule: &Value| rule[key] == name && rule["height"].as_u64() <= Some(height);
+            rules.as_array().is_some_and(|rules| rules.iter().any(holds))
+        };
+        ensure!(
+            named(&genesis["rules"], "name") || named(&validators["rules"], "rule"),
+            "this chain does not know models of the kind {} yet: its validators have to schedule rule `{name}`",
+            spec.kind()
+        );
+    }
     Ok(())
 }
 
@@ -151,9 +181,7 @@ pub fn run(args: Args) -> Done {
     let (spec, receipt) = block_on(async {
         let rpc = Rpc::new(&args.remote.rpc)?;
         let spec = bind.spec(&rpc).await?;
-        if spec.is_learned() {
-            check_rule(&Api::new(&args.remote.api)?, &rpc).await?;
-        }
+        check_rules(&Api::new(&args.remote.api)?, &rpc, &spec).await?;
         let (to, input) = contracts::bind_model(device, name, &spec);
         let receipt = rpc.send(&account(&args.from, &args.keystore)?, Some(to), input, U256::ZERO).await?;
         Ok((spec, receipt))

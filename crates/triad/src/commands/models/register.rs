@@ -19,7 +19,7 @@ use crate::client::Rpc;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The file must be of the kind `trees` (`triad models train --csv`). It is checked before anything is paid, and read back \
+    after_help = "The file must be of a kind that a chain can run: trees, life or failures (`triad models train`). It is checked before anything is paid, and read back \
         afterwards. Its bytes become the code of contracts: whoever has the chain has the model.\n\n\
         Example:\n  triad models register --file pumps.tmdl --from dev:0\n  triad model bind 0xDEVICE vibration trees --at 0xADDRESS"
 )]
@@ -41,12 +41,10 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Done {
     let model = Trained::read(&args.file)?;
-    ensure!(
-        model.as_row().is_some(),
-        "{} holds a model of the kind {}; a chain takes `trees` (`triad models train --csv`)",
-        args.file.display(),
-        model.kind()
-    );
+    model.on_chain().with_context(|| {
+        let (path, kind) = (args.file.display(), model.kind());
+        format!("{path} holds a model of the kind {kind}; a chain takes trees, life or failures")
+    })??;
     let file = model.bytes();
     ensure!(
         file.len() <= MAX_CHAIN_MODEL_BYTES,
@@ -66,7 +64,7 @@ pub fn run(args: &Args) -> Done {
         print_file(&out);
         println!("at            {at}");
         println!("gas           {gas}");
-        println!("Bind it:      triad model bind 0xDEVICE STREAM trees --at {at}");
+        println!("Bind it:      triad model bind 0xDEVICE STREAM {} --at {at}", model.kind());
     }
     Ok(ExitCode::SUCCESS)
 }
