@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 KINDS = (
     "normal low high duration mkt back-in-range silent resumed anomaly late learning forecast off-forecast"
-    " expected-low expected-high remaining-life failure-risk"
+    " expected-low expected-high remaining-life failure-risk estimate"
 ).split()
 CLASSES = ["consensus", "attested"]
 ALGORITHMS = {-8: "EdDSA", -19: "EdDSA", -7: "ES256", -9: "ES256", -47: "ES256K"}

@@ -52,6 +52,7 @@ library VerdictKind {
     uint8 internal constant REMAINING_LIFE = 15;
     /// @dev Value and score are the probability of a failure.
     uint8 internal constant FAILURE_RISK = 16;
+    uint8 internal constant ESTIMATE = 17;
 }
 
 /// @title The precompiles of Triad.

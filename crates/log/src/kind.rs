@@ -39,11 +39,13 @@ pub enum VerdictKind {
     RemainingLife = 15,
     /// Value and score are the probability of a failure.
     FailureRisk = 16,
+    /// The value is what a model computes of the readings; the score says whether it is unusual.
+    Estimate = 17,
 }
 
 impl VerdictKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [VerdictKind; 17] = [
+    pub const ALL: [VerdictKind; 18] = [
         VerdictKind::Normal,
         VerdictKind::Low,
         VerdictKind::High,
@@ -61,6 +63,7 @@ impl VerdictKind {
         VerdictKind::ExpectedHigh,
         VerdictKind::RemainingLife,
         VerdictKind::FailureRisk,
+        VerdictKind::Estimate,
     ];
 
     /// None for a number without a meaning.
@@ -93,6 +96,7 @@ impl VerdictKind {
             VerdictKind::ExpectedHigh => "expected-high",
             VerdictKind::RemainingLife => "remaining-life",
             VerdictKind::FailureRisk => "failure-risk",
+            VerdictKind::Estimate => "estimate",
         }
     }
 
@@ -116,6 +120,7 @@ impl VerdictKind {
             VerdictKind::ExpectedHigh => "expected to rise above its upper limit; the value is the forecast",
             VerdictKind::RemainingLife => "the value is the life that remains",
             VerdictKind::FailureRisk => "the value is the probability of a failure",
+            VerdictKind::Estimate => "the value is estimated from the readings",
         }
     }
 

@@ -80,7 +80,7 @@ fn verdicts() {
 fn verdict_kinds_keep_their_numbers() {
     let names: Vec<_> = VerdictKind::ALL.map(VerdictKind::name).to_vec();
     let expected = "normal low high duration mkt back-in-range silent resumed anomaly late learning forecast \
-                    off-forecast expected-low expected-high remaining-life failure-risk";
+                    off-forecast expected-low expected-high remaining-life failure-risk estimate";
     assert_eq!(names.join(" "), expected);
     for (number, kind) in (0..).zip(VerdictKind::ALL) {
         assert_eq!((kind.as_u8(), VerdictKind::from_u8(number)), (number, Some(kind)));

@@ -147,6 +147,18 @@ fn windows() {
     let life = drawn::life();
     window("a life's cycle", &WindowModel::life(life.clone()), &life.file().encode(), &drawn::engine(400));
     let failures = drawn::failures();
+    let network = drawn::network();
+    let mut draws = drawn::Draws(1);
+    let rows: Vec<Vec<f64>> = (0..400).map(|_| (0..3).map(|_| draws.share()).collect()).collect();
+    window("a small network's row", &WindowModel::network(network.clone()), &network.file().encode(), &rows);
+    let perceptron = drawn::perceptron(16, 64, 32);
+    let rows: Vec<Vec<f64>> = (0..400).map(|_| (0..16).map(|_| draws.share()).collect()).collect();
+    window(
+        "a perceptron's row",
+        &WindowModel::network(perceptron.clone()),
+        &perceptron.file().encode(),
+        &rows,
+    );
     let rows = vec![vec![1.0, 0.3, 1.0, 0.7, 0.4, 1.0]; 400];
     window("a machine's row", &WindowModel::failures(failures.clone()), &failures.file().encode(), &rows);
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 pub enum SpecError {
     /// No model of that name exists.
     #[error(
-        "unknown model kind {0:?}: expected \"range\", \"silence\", \"anomaly\", \"forecast\", \"trees\", \"life\" or \"failures\""
+        "unknown model kind {0:?}: expected \"range\", \"silence\", \"anomaly\", \"forecast\", \"trees\", \"life\", \"failures\" or \"network\""
     )]
     UnknownKind(String),
     /// The parameters are not one definite-length CBOR map with text keys.

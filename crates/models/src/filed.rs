@@ -54,6 +54,12 @@ impl FileSpec {
         }
     }
 
+    /// Whether each reading of its stream is a row of its own, since the model has that one input; else a row is what all inputs said
+    /// last when a statement was taken in.
+    pub fn judges_each(&self) -> bool {
+        matches!(self, Self::Window(spec) if spec.inputs == 1)
+    }
+
     /// What a verdict costs.
     pub fn cost(&self) -> FileCost {
         match self {

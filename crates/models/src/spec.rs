@@ -45,7 +45,7 @@ impl Spec {
         }
     }
 
-    /// `range`, `silence`, `anomaly`, `forecast`, `trees`, `life` or `failures`.
+    /// `range`, `silence`, `anomaly`, `forecast`, `trees`, `life`, `failures` or `network`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Range(_) => "range",

@@ -156,6 +156,11 @@ impl State {
         Ok(said)
     }
 
+    /// Whether a reading of that time is not newer than what was taken in.
+    pub fn is_late(&self, time_us: i64) -> bool {
+        self.latest_us.is_some_and(|latest| time_us <= latest)
+    }
+
     /// Whether it remembers rows, which cannot be had again from readings of its own stream.
     pub fn remembers_rows(&self) -> bool {
         matches!(self.inner, Inner::Window(_))

@@ -168,6 +168,35 @@ fn rows_are_judged_alike_everywhere() {
     );
 }
 
+/// A drawn network of every kind of layer, over windows that move on.
+#[test]
+fn networks_are_alike_everywhere() {
+    let model = drawn::network();
+    let file = model.file().encode();
+    let whole = WindowModel::network(model);
+    let spec = WindowSpec::of(&file, &whole, [1; 20]);
+    let (opened, spec) = (FileModel::Window(spec.open(&file).unwrap()), Spec::Window(spec));
+    let (mut hasher, mut state, mut draws) = (Sha256::new(), State::new(&spec), drawn::Draws(12));
+    hasher.update(spec.content_hash());
+    for at in 0..3_000 {
+        let row = [draws.share() * 4.0 - 2.0, draws.share() * 100.0, draws.share() - 0.5];
+        let said = state.step_row(&opened, at, &row).unwrap().unwrap();
+        hasher.update([said.kind.as_u8()]);
+        hasher.update(said.score_ppm.to_be_bytes());
+        hasher.update(said.reason.as_bytes());
+        if let Some(value) = said.value {
+            hasher.update(value.to_bits().to_be_bytes());
+        }
+        if at % 97 == 0 {
+            hasher.update(state.encode());
+        }
+    }
+    assert_eq!(
+        hex::encode(hasher.finalize()),
+        "0cf46d055a63f1ae9fe7a08b2bd4b989368ed87f0f7fbe1e948f3a221d0f6fca"
+    );
+}
+
 /// Three streams of one machine: a steady one that falls and comes back, one that wanders, one that falls silent.
 #[test]
 fn a_synthetic_group_is_judged_alike_everywhere() {

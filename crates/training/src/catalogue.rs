@@ -154,6 +154,15 @@ pub const KINDS: &[Kind] = &[
         state_bytes: Some(0),
     },
     Kind {
+        name: "network",
+        tells: "what a small neural network makes of the latest rows of several streams: a life, the risk of a failure, an estimate",
+        class: Assurance::Consensus,
+        used_by: "triad models import FILE.onnx, triad models register, triad model bind, triad models score --model",
+        parameters: WINDOW_PARAMETERS,
+        ns_a_reading: None,
+        state_bytes: Some(triad_models::MAX_ROW_STATE_BYTES),
+    },
+    Kind {
         name: "regression",
         tells: "the next values of a file with intervals, fitted anew as data arrive",
         class: Assurance::Attested,

@@ -1,7 +1,7 @@
 //! What is done with models off the chain: scoring a file, and the public benchmarks.
 //!
 //! [`score_csv`] runs the default detector over a table; [`evaluate`] runs a [`Suite`] over a folder and returns its
-//! figures as JSON; [`train_suite`] makes a [`Trained`] model of it, [`train_rows`] one of a table, [`import`] takes one of XGBoost's or LightGBM's over.
+//! figures as JSON; [`train_suite`] makes a [`Trained`] model of it, [`train_rows`] one of a table, [`import`] takes one of XGBoost's or LightGBM's over, [`import_onnx`] a small network.
 //! [`KINDS`] lists what there is, [`draw`] makes pictures. A suite reads every file of its layout that is there and knows no file, series or record by name,
 //! so it runs on data that nobody here has seen. The judging itself is done by `triad-models`; nothing here is part of
 //! consensus.
@@ -42,7 +42,7 @@ pub use catalogue::{KINDS, Kind, Parameter, kind};
 pub use draw::draw;
 pub use error::TrainingError;
 pub use figure::{Axis, Band, Figure, Line, Mark, Role};
-pub use import::{Imported, Link, import};
+pub use import::{Imported, Link, MAX_ONNX_BYTES, OnnxOptions, import, import_onnx, is_onnx};
 pub use rows::{RowOptions, RowTarget, train_rows};
 pub use score::{ScoreOptions, Scored, score_csv};
 pub use suite::{Suite, evaluate};

@@ -6,8 +6,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use triad_models::trees::{Node, Trees};
 use triad_models::window::failures::MODES;
-use triad_models::window::{FailureModel, LifeModel};
-use triad_models::{FileModel, MAX_MODEL_BYTES, ModelFile, ModelFileError, Predicts, RowModel, WindowModel};
+use triad_models::window::network::Output;
+use triad_models::window::{FailureModel, LifeModel, NetworkModel};
+use triad_models::{
+    FileModel, MAX_MODEL_BYTES, Memory, ModelFile, ModelFileError, Predicts, RowModel, WindowModel,
+};
 
 use crate::ecg::{find, samples};
 use crate::engines::runs;
@@ -36,6 +39,7 @@ enum Inner {
     Row(RowModel),
     Life(Box<LifeModel>),
     Failures(FailureModel),
+    Network(NetworkModel),
     Ventricular(Logistic),
 }
 
@@ -84,6 +88,7 @@ impl Trained {
                 "trees" => Inner::Row(RowModel::from_file(&file)?),
                 "life" => Inner::Life(Box::new(LifeModel::from_file(&file)?)),
                 "failures" => Inner::Failures(FailureModel::from_file(&file)?),
+                "network" => Inner::Network(NetworkModel::from_file(&file)?),
                 "ventricular" => {
                     let numbers = file.numbers("weights")?;
                     let model = Logistic::from_numbers(&numbers)
@@ -93,7 +98,8 @@ impl Trained {
                     )
                 }
                 other => {
-                    let known = "\"trees\", \"life\", \"failures\" or \"ventricular\" is expected";
+                    let known =
+                        "\"trees\", \"life\", \"failures\", \"network\" or \"ventricular\" is expected";
                     return Err(TrainingError::Model(format!("kind {other:?}; {known}")));
                 }
             }
@@ -127,7 +133,7 @@ impl Trained {
     pub fn on_chain(&self) -> Option<Result<FileModel, ModelFileError>> {
         match &self.kind {
             Inner::Row(model) => Some(Ok(FileModel::Trees(model.clone()))),
-            Inner::Life(_) | Inner::Failures(_) => {
+            Inner::Life(_) | Inner::Failures(_) | Inner::Network(_) => {
                 Some(WindowModel::decode(&self.bytes).map(FileModel::Window))
             }
             Inner::Trees(_) | Inner::Ventricular(_) => None,
@@ -140,6 +146,13 @@ impl Trained {
             Inner::Row(model) => Some(model),
             _ => None,
         }
+    }
+
+    /// A small neural network; refused is one that no chain would take.
+    pub fn network(model: NetworkModel) -> Result<Self, TrainingError> {
+        let bytes = model.file().encode();
+        WindowModel::decode(&bytes)?;
+        Ok(Self::new(Inner::Network(model), bytes))
     }
 
     pub(crate) fn ventricular(model: Logistic) -> Self {
@@ -165,6 +178,7 @@ impl Trained {
             Inner::Row(_) => "trees",
             Inner::Life(_) => "life",
             Inner::Failures(_) => "failures",
+            Inner::Network(_) => "network",
             Inner::Ventricular(_) => "heart",
         }
     }
@@ -176,7 +190,7 @@ impl Trained {
             Inner::Row(model) => vec![("trees", model.trees())],
             Inner::Life(model) => vec![("trees", model.trees())],
             Inner::Failures(model) => MODES.into_iter().zip(model.modes()).collect(),
-            Inner::Ventricular(_) => Vec::new(),
+            Inner::Network(_) | Inner::Ventricular(_) => Vec::new(),
         }
     }
 
@@ -205,6 +219,21 @@ impl Trained {
             }
             Inner::Failures(model) => out["thresholds"] = json!(model.thresholds()),
             Inner::Ventricular(model) => out["weights"] = json!(model.numbers()),
+            Inner::Network(model) => {
+                let layers = model.layers();
+                out["inputs"] = json!(model.inputs());
+                out["rows"] = json!(layers.rows());
+                out["layers"] = json!(layers.names());
+                out["trained_numbers"] = json!(layers.weights());
+                out["products"] = json!(layers.products());
+                out["tells"] = match model.output() {
+                    Output::RemainingLife { most, unit } => {
+                        json!({ "remaining-life": unit, "at_most": most })
+                    }
+                    Output::FailureRisk { from } => json!({ "failure-risk": 1, "from": from }),
+                    Output::Estimate { usual, unit } => json!({ "estimate": unit, "usual": usual }),
+                };
+            }
             Inner::Trees(_) => {}
             Inner::Row(model) => {
                 out["inputs"] = json!(model.inputs());
@@ -234,12 +263,20 @@ impl Trained {
         match &self.kind {
             Inner::Trees(trees) => {
                 let link = options.link.unwrap_or(Link::Identity);
-                let tell = |row: &[f64]| trees.predict(row).map(|sum| link.of(sum));
-                of_table(&tell, trees.features(), path, &options.columns, watch)
+                let mut tell = |row: &[f64]| trees.predict(row).map(|sum| link.of(sum));
+                of_table(&mut tell, trees.features(), path, &options.columns, watch)
             }
             Inner::Row(model) => {
                 let columns = if options.columns.is_empty() { model.inputs() } else { &options.columns };
-                of_table(&|row: &[f64]| model.predict(row), model.inputs().len(), path, columns, watch)
+                of_table(&mut |row: &[f64]| model.predict(row), model.inputs().len(), path, columns, watch)
+            }
+            Inner::Network(model) => {
+                let columns = if options.columns.is_empty() { model.inputs() } else { &options.columns };
+                let mut memory = Memory::default();
+                let mut tell = |row: &[f64]| {
+                    model.take(&mut memory, row).ok().flatten().and_then(|window| model.tell(&window))
+                };
+                of_table(&mut tell, model.inputs().len(), path, columns, watch)
             }
             Inner::Life(model) => lives(model, path, watch),
             Inner::Failures(model) => {
@@ -285,7 +322,7 @@ fn shape(name: &str, trees: &Trees) -> Value {
 }
 
 fn of_table(
-    tell: &dyn Fn(&[f64]) -> Option<f64>,
+    tell: &mut dyn FnMut(&[f64]) -> Option<f64>,
     expected: usize,
     path: &Path,
     names: &[String],

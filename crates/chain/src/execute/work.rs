@@ -58,15 +58,17 @@ impl ModelWork {
             if last.replace(record.stream) != Some(record.stream) {
                 let bound = work.get::<Bindings>(&record.stream)?.unwrap_or_default();
                 let specs = defaults.iter().chain(bound.0.iter().map(|b| &b.spec));
-                let (mut forecasts, mut once) = (0, 0);
+                let (mut forecasts, mut once, mut each) = (0, 0, 0);
                 for spec in specs {
                     if matches!(spec.as_ref(), Spec::Forecast(_)) {
                         forecasts += 1;
                     } else if let Some(file) = spec.file() {
-                        once += self.row(file, &mut files);
+                        let every = file.judges_each();
+                        let row = self.row(file, &mut files);
+                        *if every { &mut each } else { &mut once } += row;
                     }
                 }
-                reading_units = forecasts * FORECAST_READING;
+                reading_units = forecasts * FORECAST_READING + each;
                 units += forecasts * FORECAST_STATE;
                 // However often a stream comes in a statement, its rows are judged once.
                 if once > 0 && !rows.contains(&record.stream) {

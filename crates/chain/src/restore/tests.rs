@@ -4,8 +4,10 @@
 
 use alloy_primitives::{B256, U256};
 use triad_models::trees::{Node, Trees};
+use triad_models::window::network::{Layer, Layers, NetworkModel, Output, Pool};
 use triad_models::{
     AnomalySpec, ForecastSpec, Predicts, RangeSpec, RowModel, SilenceSpec, Spec, Tells, TreesSpec,
+    WindowModel, WindowSpec,
 };
 use triad_statement::{Algorithm, Sequence, SigningKey, StatementBuilder};
 
@@ -48,7 +50,9 @@ fn dump(state: &State) -> Vec<Row> {
 
 fn genesis() -> crate::Genesis {
     let mut genesis = crate::testing::genesis(default_models());
-    genesis.rules.push(crate::Rule { name: crate::LEARNED_MODELS_RULE.into(), height: 0 });
+    for name in [crate::LEARNED_MODELS_RULE, crate::WINDOWED_MODELS_RULE] {
+        genesis.rules.push(crate::Rule { name: name.into(), height: 0 });
+    }
     genesis
 }
 
@@ -58,6 +62,15 @@ fn rows_model() -> RowModel {
         vec![Node::Split { feature: 0, threshold: 6.0, low: 1, high: 2 }, Node::Leaf(-1.0), Node::Leaf(1.0)];
     let trees = Trees::new(2, 0.0, &[tree]).unwrap();
     RowModel::new(["t", "u"].map(str::to_owned).to_vec(), Predicts::FailureRisk { from: 0.5 }, trees).unwrap()
+}
+
+/// The greatest of what `t` and `u` said in the last five rows.
+fn window_model() -> WindowModel {
+    let layers = vec![Layer::Global { how: Pool::Max }, Layer::Pick { channel: 0 }];
+    let inputs = ["t", "u"].map(str::to_owned).to_vec();
+    let output = Output::Estimate { usual: None, unit: String::new() };
+    let layers = Layers::new(5, 2, layers).unwrap();
+    WindowModel::network(NetworkModel::new(inputs, output, layers).unwrap())
 }
 
 fn default_models() -> Vec<crate::DefaultModel> {
@@ -94,7 +107,7 @@ fn a_restart_brings_every_row_back() {
         (1..=4).map(|n| SigningKey::from_secret_bytes(Algorithm::EdDsa, &[n; 32]).unwrap()).collect();
     let mut epochs = [0u32; 4];
     let mut next = [0u32; 4];
-    let (mut silent, mut late, mut raised, mut restarts, mut rows) = (0, 0, 0, 0, 0);
+    let (mut silent, mut late, mut raised, mut restarts, mut rows, mut windows) = (0, 0, 0, 0, 0, 0);
     let mut chain = TestChain::with_genesis(dir.path(), genesis());
     let owner = wallet(1);
     let id = chain.reader.spec().genesis.chain_id;
@@ -103,11 +116,16 @@ fn a_restart_brings_every_row_back() {
     chain.send(&owner, Some(to), input, U256::ZERO);
     let file = rows_model().file().encode();
     let at = chain.model_file(&owner, &file);
+    let window = window_model().file().encode();
+    let there = chain.model_file(&owner, &window);
     // A detector with a higher number judges each reading before the row is judged, and is the latest nevertheless.
+    let window = &window;
     for (key, name) in keys.iter().flat_map(|key| ["t", "u"].map(|name| (key, name))) {
         let spec = TreesSpec { max_age_ms: 30_000, ..TreesSpec::of(&file, &rows_model(), at.into()) };
         let anomaly = Spec::Anomaly(AnomalySpec { range: Some((0.0, 12.0)) });
-        for spec in [Spec::Trees(spec), anomaly] {
+        let window =
+            WindowSpec { max_age_ms: 30_000, ..WindowSpec::of(window, &window_model(), there.into()) };
+        for spec in [Spec::Trees(spec), Spec::Window(window), anomaly] {
             let (to, input) = contracts::bind_model(key.public().id(), name, &spec);
             chain.send(&owner, Some(to), input, U256::ZERO);
         }
@@ -156,8 +174,9 @@ fn a_restart_brings_every_row_back() {
             silent += usize::from(verdict.kind == triad_log::VerdictKind::Silent);
             late += usize::from(verdict.kind == triad_log::VerdictKind::Late);
             rows += usize::from(verdict.kind == triad_log::VerdictKind::FailureRisk);
+            windows += usize::from(verdict.kind == triad_log::VerdictKind::Estimate);
         }
     }
-    assert!(rows > 50, "{rows}");
+    assert!(rows > 50 && windows > 30, "{rows} {windows}");
     assert!(raised > 0 && silent > 0 && late > 0 && restarts > 3, "{raised} {silent} {late} {restarts}");
 }

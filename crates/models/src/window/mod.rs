@@ -7,11 +7,13 @@
 pub mod failures;
 pub mod life;
 mod memory;
+pub mod network;
 mod spec;
 
 pub use failures::FailureModel;
 pub use life::LifeModel;
 pub use memory::{MAX_MEMORY, Memory};
+pub use network::NetworkModel;
 pub use spec::{MAX_PRODUCTS, WindowKind, WindowSpec};
 
 use crate::error::StateError;
@@ -32,6 +34,7 @@ pub struct WindowModel {
 enum Inner {
     Life(Box<LifeModel>),
     Failures(FailureModel),
+    Network(NetworkModel),
 }
 
 impl WindowModel {
@@ -45,6 +48,7 @@ impl WindowModel {
         let model = match WindowKind::named(&file.kind) {
             Some(WindowKind::Life) => Self::life(LifeModel::from_file(file)?),
             Some(WindowKind::Failures) => Self::failures(FailureModel::from_file(file)?),
+            Some(WindowKind::Network) => Self::network(NetworkModel::from_file(file)?),
             None => {
                 let known = WindowKind::ALL.map(WindowKind::name).join(", ");
                 return Err(wrong(format!("kind {:?}; one of these is expected: {known}", file.kind)));
@@ -71,6 +75,20 @@ impl WindowModel {
         Self { inputs: failures::INPUTS.map(str::to_owned).to_vec(), inner: Inner::Failures(model) }
     }
 
+    /// A small neural network.
+    pub fn network(model: NetworkModel) -> Self {
+        Self { inputs: model.inputs().to_vec(), inner: Inner::Network(model) }
+    }
+
+    /// Its file, which knows nothing of other names.
+    pub fn file(&self) -> ModelFile {
+        match &self.inner {
+            Inner::Life(model) => model.file(),
+            Inner::Failures(model) => model.file(),
+            Inner::Network(model) => model.file(),
+        }
+    }
+
     /// The same on streams of other names.
     pub fn with_inputs(self, inputs: Vec<String>) -> Result<Self, ModelFileError> {
         check_inputs(&inputs)?;
@@ -86,6 +104,7 @@ impl WindowModel {
         match self.inner {
             Inner::Life(_) => WindowKind::Life,
             Inner::Failures(_) => WindowKind::Failures,
+            Inner::Network(_) => WindowKind::Network,
         }
     }
 
@@ -98,6 +117,7 @@ impl WindowModel {
         match &self.inner {
             Inner::Life(model) => std::slice::from_ref(model.trees()),
             Inner::Failures(model) => model.modes(),
+            Inner::Network(_) => &[],
         }
     }
 
@@ -111,6 +131,7 @@ impl WindowModel {
         match &self.inner {
             Inner::Life(model) => model.course().products(),
             Inner::Failures(_) => 256,
+            Inner::Network(model) => model.layers().products(),
         }
     }
 
@@ -119,6 +140,7 @@ impl WindowModel {
         match &self.inner {
             Inner::Life(model) => model.course().memory(),
             Inner::Failures(_) => 0,
+            Inner::Network(model) => model.memory(),
         }
     }
 
@@ -131,6 +153,7 @@ impl WindowModel {
         match &self.inner {
             Inner::Life(model) => model.judge(memory, row),
             Inner::Failures(model) => Ok(model.judge(row)),
+            Inner::Network(model) => model.judge(memory, row).map(Some),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{MAX_MEMORY, WindowModel, failures, life};
+use super::{MAX_MEMORY, WindowModel, failures, life, network};
 use crate::error::SpecError;
 use crate::file::{ModelFileError, wrong};
 use crate::params::{Param, Params, encode};
@@ -19,17 +19,20 @@ pub enum WindowKind {
     Life,
     /// The risk of each mode of failure of a machine.
     Failures,
+    /// A small neural network.
+    Network,
 }
 
 impl WindowKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Life, Self::Failures];
+    pub const ALL: [Self; 3] = [Self::Life, Self::Failures, Self::Network];
 
     /// As in files and bindings.
     pub fn name(self) -> &'static str {
         match self {
             Self::Life => life::KIND,
             Self::Failures => failures::KIND,
+            Self::Network => network::KIND,
         }
     }
 

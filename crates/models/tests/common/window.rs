@@ -3,6 +3,7 @@
 
 use triad_models::trees::{Node, Trees};
 use triad_models::window::life::{Course, Regimes};
+use triad_models::window::network::{Activation, Gru, Layer, Layers, NetworkModel, Output, Pool};
 use triad_models::window::{FailureModel, LifeModel};
 
 /// A named generator (Knuth's MMIX constants), so that a failing draw repeats.
@@ -62,4 +63,66 @@ pub fn failures() -> FailureModel {
     let mut draws = Draws(4);
     let modes = (0..4).map(|_| draws.trees(10, 12, 0.0, 2.0)).collect();
     FailureModel::new(modes, vec![0.5, 0.5, 0.4, 0.5, 0.96]).unwrap()
+}
+
+/// A window of eight rows of three streams through a convolution, a pool, a recurrent unit and a dense layer.
+pub fn network() -> NetworkModel {
+    let mut draws = Draws(5);
+    let mut some =
+        |count: usize| -> Vec<f64> { (0..count).map(|_| f64::from((draws.share() - 0.5) as f32)).collect() };
+    let layers = vec![
+        Layer::Scale { offsets: some(3), factors: vec![1.0, 0.5, 2.0] },
+        Layer::Conv {
+            kernel: 3,
+            stride: 1,
+            dilation: 1,
+            before: 1,
+            behind: 1,
+            weights: some(3 * 3 * 5),
+            biases: some(5),
+            activation: Activation::Relu,
+        },
+        Layer::Pool { how: Pool::Mean, kernel: 2, stride: 2 },
+        Layer::Gru(Gru {
+            units: 4,
+            reset_after: true,
+            all_steps: true,
+            input: some(5 * 12),
+            recurrent: some(4 * 12),
+            input_bias: some(12),
+            recurrent_bias: some(12),
+        }),
+        Layer::Gru(Gru {
+            units: 3,
+            reset_after: false,
+            all_steps: false,
+            input: some(4 * 9),
+            recurrent: some(3 * 9),
+            input_bias: some(9),
+            recurrent_bias: some(9),
+        }),
+        Layer::Dense { weights: some(3 * 4), biases: some(4), activation: Activation::Tanh },
+        Layer::Activate { activation: Activation::Softmax },
+        Layer::Dense { weights: some(4), biases: some(1), activation: Activation::Identity },
+    ];
+    let output = Output::Estimate { usual: Some((-0.1, 0.1)), unit: "bar".into() };
+    let inputs = ["a", "b", "c"].map(str::to_owned).to_vec();
+    NetworkModel::new(inputs, output, Layers::new(8, 3, layers).unwrap()).unwrap()
+}
+
+/// Dense layers of so many inputs, then so many units each, in one row.
+pub fn perceptron(inputs: usize, first: usize, second: usize) -> NetworkModel {
+    let mut draws = Draws(14);
+    let mut dense = |inputs: usize, outputs: usize, activation| {
+        let mut some = |count: usize| (0..count).map(|_| f64::from((draws.share() - 0.5) as f32)).collect();
+        Layer::Dense { weights: some(inputs * outputs), biases: some(outputs), activation }
+    };
+    let layers = vec![
+        dense(inputs, first, Activation::Relu),
+        dense(first, second, Activation::Tanh),
+        dense(second, 1, Activation::Sigmoid),
+    ];
+    let names = (0..inputs).map(|at| format!("s{at}")).collect();
+    let layers = Layers::new(1, inputs, layers).unwrap();
+    NetworkModel::new(names, Output::FailureRisk { from: 0.5 }, layers).unwrap()
 }

@@ -8,8 +8,10 @@
 //! value has no default direction here: rows with one get no prediction.
 
 mod lightgbm;
+mod onnx;
 mod xgboost;
 
+pub use onnx::{MAX_ONNX_BYTES, OnnxOptions, import_onnx, is_onnx};
 use triad_models::trees::{Node, Trees};
 
 use crate::error::TrainingError;

@@ -47,7 +47,7 @@ struct Bind {
     device: DeviceId,
     /// The stream's name, as its readings give it.
     name: String,
-    /// range, silence, anomaly, forecast, trees, life or failures
+    /// range, silence, anomaly, forecast, trees, life, failures or network
     kind: String,
     #[arg(long, allow_negative_numbers = true)]
     low: Option<f64>,
@@ -77,13 +77,13 @@ struct Bind {
     /// What a verdict's value is: the forecast (value), or the low or high end of its interval.
     #[arg(long, default_value = "value", value_parser = tells)]
     tells: Tells,
-    /// Where `triad models register` put the file (trees, life, failures).
+    /// Where `triad models register` put the file (trees, life, failures, network).
     #[arg(long)]
     at: Option<Address>,
-    /// How far readings of one row may lie apart in time [default: a minute] (trees, life, failures).
+    /// How far readings of one row may lie apart in time [default: a minute] (trees, life, failures, network).
     #[arg(long)]
     max_age_ms: Option<u64>,
-    /// Names of the streams in the order of the model's inputs [default: as the file has them] (life, failures).
+    /// Names of the streams in the order of the model's inputs [default: as the file has them] (life, failures, network).
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     inputs: Vec<String>,
 }

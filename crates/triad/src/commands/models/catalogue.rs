@@ -162,7 +162,18 @@ pub fn print_file(out: &Value) {
             ensemble["features"]
         );
     }
-    for key in ["tells", "inputs", "sensors", "regimes", "thresholds", "weights"] {
+    for key in [
+        "tells",
+        "inputs",
+        "rows",
+        "layers",
+        "trained_numbers",
+        "products",
+        "sensors",
+        "regimes",
+        "thresholds",
+        "weights",
+    ] {
         if !out[key].is_null() {
             println!("{key:13} {}", out[key]);
         }

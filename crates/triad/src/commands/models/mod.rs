@@ -21,7 +21,7 @@ pub enum Command {
     Score(score::Args),
     /// Train the model of a suite on all that is labelled there.
     Train(train::Args),
-    /// Take over an ensemble of trees that XGBoost (JSON) or LightGBM (text) trained.
+    /// Take over an ensemble of trees that XGBoost (JSON) or LightGBM (text) trained, or a small neural network (ONNX).
     Import(exchange::ImportArgs),
     /// Put a model's file on the chain, where every validator has it.
     Register(register::Args),

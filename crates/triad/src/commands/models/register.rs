@@ -19,7 +19,7 @@ use crate::client::Rpc;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The file must be of a kind that a chain can run: trees, life or failures (`triad models train`). It is checked before anything is paid, and read back \
+    after_help = "The file must be of a kind that a chain can run: trees, life, failures or network (`triad models train`, `import`). It is checked before anything is paid, and read back \
         afterwards. Its bytes become the code of contracts: whoever has the chain has the model.\n\n\
         Example:\n  triad models register --file pumps.tmdl --from dev:0\n  triad model bind 0xDEVICE vibration trees --at 0xADDRESS"
 )]
@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> Done {
     let model = Trained::read(&args.file)?;
     model.on_chain().with_context(|| {
         let (path, kind) = (args.file.display(), model.kind());
-        format!("{path} holds a model of the kind {kind}; a chain takes trees, life or failures")
+        format!("{path} holds a model of the kind {kind}; a chain takes trees, life, failures or network")
     })??;
     let file = model.bytes();
     ensure!(

@@ -14,7 +14,7 @@ use super::watch::{draw_all, tell_plots, watch};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Without --model the default detector judges one column: one score in [0, 1] a row, anomalies from 0.5.\n\
-        With a model's file: a table of its features for trees and failures, engines' cycles as C-MAPSS writes them for lives, \
+        With a model's file: a table of its features for trees, networks and failures, engines' cycles as C-MAPSS writes them for lives, \
         16 bit samples for ventricular beats.\n\n\
         Examples:\n  triad models score --csv temperature.csv --out scores.csv --plot plots\n  \
         triad models score --csv pump.csv --time-column at --value-column bar --range 0:16 --out scores.csv\n  \
@@ -155,7 +155,7 @@ fn link(text: &str) -> anyhow::Result<Link> {
     Link::named(text).context("identity, logistic or exponential is expected")
 }
 
-fn range(text: &str) -> anyhow::Result<(f64, f64)> {
+pub fn range(text: &str) -> anyhow::Result<(f64, f64)> {
     let (low, high) = text.split_once(':').context("LO:HI is expected")?;
     let (low, high): (f64, f64) = (low.trim().parse()?, high.trim().parse()?);
     ensure!(low.is_finite() && high.is_finite() && low < high, "LO below HI is expected");
