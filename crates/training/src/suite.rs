@@ -66,7 +66,8 @@ impl Suite {
         match self {
             Self::Nab => "anomaly",
             Self::Ett | Self::Prices | Self::M4 | Self::Load => "regression",
-            Self::Ai4i | Self::Cmapss => "ensemble",
+            Self::Ai4i => "failures",
+            Self::Cmapss => "life",
             Self::Skab => "group",
             Self::Ecg => "heart",
         }

@@ -64,8 +64,8 @@ struct NetworkArgs {
     #[arg(long, value_name = "UNIT")]
     unit: Option<String>,
     /// From which probability on a failure is expected [default: 0.5].
-    #[arg(long, value_name = "PROBABILITY")]
-    from: Option<f64>,
+    #[arg(long = "from", value_name = "PROBABILITY")]
+    limit: Option<f64>,
     /// What an estimate usually is; beyond it a verdict's score is full.
     #[arg(long, value_name = "LO:HI", value_parser = super::score::range, allow_hyphen_values = true)]
     usual: Option<(f64, f64)>,
@@ -81,7 +81,7 @@ enum NetworkTells {
 impl NetworkArgs {
     fn is_given(&self) -> bool {
         let listed = !self.inputs.is_empty() || self.output.is_some() || self.tells.is_some();
-        let told = self.most.is_some() || self.unit.is_some() || self.from.is_some() || self.usual.is_some();
+        let told = self.most.is_some() || self.unit.is_some() || self.limit.is_some() || self.usual.is_some();
         listed || told || self.window.is_some() || self.class.is_some()
     }
 
@@ -90,14 +90,14 @@ impl NetworkArgs {
             let most = self.most.context("a remaining life needs --most, the most that is told of it")?;
             Ok(Output::RemainingLife { most, unit: self.unit.clone().unwrap_or_else(|| "cycles".into()) })
         };
-        let risk = || Output::FailureRisk { from: self.from.unwrap_or(0.5) };
+        let risk = || Output::FailureRisk { from: self.limit.unwrap_or(0.5) };
         let unit = || self.unit.clone().unwrap_or_default();
         let tells = match self.tells {
             Some(NetworkTells::RemainingLife) => Some(life()?),
             Some(NetworkTells::FailureRisk) => Some(risk()),
             Some(NetworkTells::Estimate) => Some(Output::Estimate { usual: self.usual, unit: unit() }),
             None if self.most.is_some() => Some(life()?),
-            None if self.from.is_some() => Some(risk()),
+            None if self.limit.is_some() => Some(risk()),
             None if self.usual.is_some() => Some(Output::Estimate { usual: self.usual, unit: unit() }),
             None => None,
         };
