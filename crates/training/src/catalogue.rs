@@ -195,7 +195,7 @@ pub const KINDS: &[Kind] = &[
         class: Assurance::Consensus,
         used_by: "triad models train --suite ai4i2020, triad models register, triad model bind, triad models score --model",
         parameters: WINDOW_PARAMETERS,
-        ns_a_reading: None,
+        ns_a_reading: Some((650, 700)),
         state_bytes: Some(0),
     },
 ];
