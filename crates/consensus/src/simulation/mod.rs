@@ -67,7 +67,8 @@ use rough::Roughness;
 const NAMESPACE: &[u8] = b"triad-simulation";
 /// Simulated time in which everything heals at the end.
 const HEALS_WITHIN: Duration = Duration::from_secs(60);
-const QUOTA: Quota = Quota::per_second(NZU32!(10_000));
+/// Messages a second and channel. commonware makes room for a second's worth beforehand, in each start of each validator.
+const QUOTA: Quota = Quota::per_second(NZU32!(1_000));
 
 struct Simulation {
     context: Context,
