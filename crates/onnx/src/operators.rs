@@ -1,0 +1,116 @@
+//! The operators that are run, and those that stand in for others.
+
+/// Of the standard set (domain `ai.onnx`, or none): dense, convolutional and recurrent networks and the arithmetic around them.
+/// Not on it: whatever holds graphs (`If`, `Loop`, `Scan`), draws random numbers, or gives tensors whose size depends on values.
+const STANDARD: &[&str] = &[
+    "Abs",
+    "Add",
+    "And",
+    "ArgMax",
+    "ArgMin",
+    "AveragePool",
+    "BatchNormalization",
+    "Cast",
+    "Ceil",
+    "Clip",
+    "Concat",
+    "Constant",
+    "ConstantOfShape",
+    "Conv",
+    "ConvTranspose",
+    "Cos",
+    "Div",
+    "Dropout",
+    "Elu",
+    "Equal",
+    "Erf",
+    "Exp",
+    "Expand",
+    "Flatten",
+    "Floor",
+    "GRU",
+    "Gather",
+    "Gemm",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "Greater",
+    "GreaterOrEqual",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "InstanceNormalization",
+    "LSTM",
+    "LayerNormalization",
+    "LeakyRelu",
+    "Less",
+    "LessOrEqual",
+    "Log",
+    "LogSoftmax",
+    "MatMul",
+    "Max",
+    "MaxPool",
+    "Mean",
+    "Min",
+    "Mod",
+    "Mul",
+    "Neg",
+    "Not",
+    "Or",
+    "PRelu",
+    "Pad",
+    "Pow",
+    "RNN",
+    "Reciprocal",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "ReduceSumSquare",
+    "Relu",
+    "Reshape",
+    "Round",
+    "Selu",
+    "Shape",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Slice",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Split",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Sum",
+    "Tanh",
+    "Tile",
+    "Transpose",
+    "Unsqueeze",
+    "Where",
+    "Xor",
+];
+
+/// Of `ai.onnx.ml`, as they are.
+const CLASSICAL: &[&str] = &["ArrayFeatureExtractor", "LinearClassifier", "LinearRegressor", "Normalizer"];
+
+/// The domain of classical models.
+pub(crate) const ML: &str = "ai.onnx.ml";
+/// The domain and the operators of our own: an ensemble of trees and a table, checked.
+pub(crate) const OWN: &str = "triad";
+pub(crate) const TREES: &str = "TriadTrees";
+pub(crate) const LOOKUP: &str = "TriadLookup";
+
+/// Whether an operator is run, once everything is rewritten.
+pub(crate) fn is_run(domain: &str, name: &str) -> bool {
+    match domain {
+        "" | "ai.onnx" => STANDARD.contains(&name),
+        ML => CLASSICAL.contains(&name),
+        OWN => name == TREES || name == LOOKUP,
+        _ => false,
+    }
+}
