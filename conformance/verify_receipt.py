@@ -478,6 +478,11 @@ def report(statement, index, height, time_ms, count, verdicts, checkpoint, signe
     yield f"statement    0x{sha256(statement['signed']).hex()}, number {epoch}/{counter}"
     if statement["hashed"]:
         yield f"content      the hash of data kept elsewhere: 0x{statement['payload'].hex()}"
+    elif statement["content_type"] == "application/vnd.triad.verdicts+cbor":
+        version, file, told = cbor2.loads(statement["payload"])
+        yield f"content      verdicts of the model with the file 0x{file.hex()}, which the signer ran"
+        for stream, model, leaf, record, *_ in told:
+            yield f"judged       record {record} of leaf {leaf}, stream 0x{stream.hex()}, by model {model}"
     elif statement["content_type"] != 112:
         yield "content      encrypted"
     else:

@@ -72,6 +72,11 @@ fn parameters(path: &str, limits: &Limits) -> Vec<Value> {
             all.push(query("model", whole(), "model id"));
             all.extend(page(limits, "^[0-9]{1,18}\\.[0-9]{1,18}$"));
         }
+        Some("awaiting") => {
+            let mut model = query("model", whole(), "model id");
+            model["required"] = true.into();
+            all.push(model);
+        }
         Some("receipt") => all.push(query(
             "under",
             json!({"enum": ["first", "newest"], "default": "first"}),
@@ -118,6 +123,7 @@ fn good_answer(path: &str) -> Value {
         "/metrics" => json!({"application/openmetrics-text": {"schema": {"type": "string"}}}),
         _ if path.ends_with("/readings") => json("Readings"),
         _ if path.ends_with("/verdicts") => json("Verdicts"),
+        _ if path.ends_with("/awaiting") => json("Awaiting"),
         _ => any_json(),
     }
 }

@@ -35,6 +35,11 @@ pub(crate) const ROUTES: &[(&str, &str, &str)] = &[
     ("GET", "/v1/streams/{id}", "A stream: newest reading, newest verdict, models"),
     ("GET", "/v1/streams/{id}/readings", "The readings of a stream by time"),
     ("GET", "/v1/streams/{id}/verdicts", "The verdicts on a stream"),
+    (
+        "GET",
+        "/v1/streams/{id}/awaiting",
+        "The readings that await the verdict of a model that validators do not run",
+    ),
     ("GET", "/v1/checkpoint", "The newest certified checkpoint"),
     ("GET", "/v1/checkpoints/{height}", "The checkpoint of a block"),
     ("GET", "/v1/log/{leaf}", "The hash of a leaf, and that it is in the log (RFC 9162)"),
@@ -71,6 +76,7 @@ pub(crate) fn router(api: &Api) -> Router {
         .route("/v1/streams/{id}", get(streams::get))
         .route("/v1/streams/{id}/readings", get(readings::list))
         .route("/v1/streams/{id}/verdicts", get(verdicts::list))
+        .route("/v1/streams/{id}/awaiting", get(streams::awaiting))
         .route("/v1/checkpoint", get(chain::newest))
         .route("/v1/checkpoints/{height}", get(chain::at))
         .route("/v1/log/{leaf}", get(log::inclusion))

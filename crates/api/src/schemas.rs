@@ -78,6 +78,18 @@ pub(crate) fn all() -> Value {
         "StreamSummary": object(&summary()),
         "Stream": stream(),
         "Readings": readings(),
+        "Awaiting": object(&[
+            ("stream", hex(32, "stream id")),
+            ("model", kind("integer", "model id")),
+            ("readings", list(object(&[
+                ("time", time()),
+                ("time_us", kind("integer", "microseconds since 1970")),
+                ("value", kind("number", "in the stream's unit")),
+                ("leaf", kind("integer", "statement leaf")),
+                ("record", kind("integer", "index in the pack")),
+                ("height", kind("integer", "block")),
+            ]))),
+        ]),
         "Verdicts": object(&[
             ("stream", hex(32, "stream id")),
             ("verdicts", list(reference("Verdict"))),
@@ -168,11 +180,18 @@ fn statement() -> Value {
     let content = json!({
         "type": "object",
         "properties": {
-            "kind": json!({"enum": ["senml", "encrypted", "hash-envelope"]}),
+            "kind": json!({"enum": ["senml", "encrypted", "hash-envelope", "verdicts"]}),
             "hash_algorithm": kind("string", "SHA-256, SHA-384 or SHA-512"),
             "digest": bytes("hash of the data that is kept elsewhere"),
             "content_type": json!({"type": ["integer", "string", "null"]}),
             "location": nullable("string", "where the data can be had"),
+            "model_file": hex(32, "of verdicts: SHA-256 of the model's file"),
+            "judged": list(object(&[
+                ("stream", hex(32, "stream id")),
+                ("model", kind("integer", "model id")),
+                ("leaf", kind("integer", "the statement that was judged")),
+                ("record", kind("integer", "the reading in it")),
+            ])),
         },
         "required": ["kind"],
     });
@@ -219,8 +238,20 @@ fn verdict() -> Value {
     let kinds: Vec<&str> =
         triad_log::VerdictKind::ALL.into_iter().map(triad_log::VerdictKind::name).collect();
     object(&[
-        ("leaf", kind("integer", "the statement it is about; for a silence the stream's last one")),
-        ("record", kind("integer", "index of the reading in the pack")),
+        (
+            "leaf",
+            kind(
+                "integer",
+                "the statement it is about; for a silence the stream's last one; of class attested that of the runner who signed it",
+            ),
+        ),
+        (
+            "record",
+            kind(
+                "integer",
+                "index of the reading in the pack; of class attested the verdict's place in its statement",
+            ),
+        ),
         ("height", kind("integer", "the block that holds it")),
         ("stream", hex(32, "stream id")),
         ("model", kind("integer", "model id; below 1000 a default of genesis")),
@@ -238,6 +269,15 @@ fn verdict() -> Value {
             ),
         ),
         ("reason", kind("string", "why")),
+        (
+            "attested?",
+            object(&[
+                ("runner", hex(20, "the device that ran the model and signed")),
+                ("model_file", hex(32, "SHA-256 of the model's file")),
+                ("leaf", kind("integer", "the statement that was judged")),
+                ("record", kind("integer", "the reading in it")),
+            ]),
+        ),
     ])
 }
 
@@ -300,7 +340,7 @@ fn stream() -> Value {
     };
     let model = object(&[
         ("id", kind("integer", "below 1000 a default of genesis")),
-        ("kind", kind("string", "range, silence, anomaly, forecast or trees")),
+        ("kind", kind("string", "range, silence, anomaly, forecast, trees or onnx")),
         ("class", json!({"enum": ["consensus", "attested"]})),
         (
             "params",

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde_json::{Value as Json_, json};
-use triad_chain::{ReceiptError, StoredStatement};
+use triad_chain::{Attested, ReceiptError, StoredStatement};
 use triad_log::Verdict;
 use triad_statement::{
     Clock, Content, ContentType, DeviceId, HashAlgorithm, HashEnvelope, Record, Sequence, StatementId,
@@ -112,6 +112,13 @@ fn content(content: &Content) -> Json_ {
     match content {
         Content::Senml(_) => json!({"kind": "senml"}),
         Content::Encrypted => json!({"kind": "encrypted"}),
+        Content::Verdicts(attestation) => json!({
+            "kind": "verdicts",
+            "model_file": format!("0x{}", hex::encode(attestation.file)),
+            "judged": attestation.verdicts.iter().map(|v| json!({
+                "stream": v.stream, "model": v.model, "leaf": v.leaf, "record": v.record,
+            })).collect::<Vec<_>>(),
+        }),
         Content::HashEnvelope(HashEnvelope { algorithm, digest, content_type, location }) => json!({
             "kind": "hash-envelope",
             "hash_algorithm": match algorithm {
@@ -195,7 +202,11 @@ pub(crate) async fn get(
     });
     let (stored, verdicts) = found.await?;
     let mut response = if chosen == 0 {
-        let verdicts = verdicts.iter().map(|v| VerdictView::new(v, stored.height)).collect();
+        let verdicts = verdicts.iter().map(|v| {
+            let attested = Attested::of(v, &stored.statement);
+            VerdictView::new(v, stored.height, attested)
+        });
+        let verdicts = verdicts.collect();
         Json(view(&stored, verdicts)).into_response()
     } else {
         ([(header::CONTENT_TYPE, COSE)], stored.statement.bytes().clone()).into_response()

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use minicbor::data::Type;
 use minicbor::decode::Decoder;
 use serde_json::{Map, Value, json};
-use triad_chain::{Latest, Stream};
+use triad_chain::{Latest, LatestReading, Stream};
 use triad_models::Spec;
 use triad_statement::StreamId;
 
@@ -50,12 +50,10 @@ pub(crate) fn summary(id: &StreamId, stream: &Stream) -> Value {
     })
 }
 
-fn latest_reading(latest: &Latest) -> Value {
-    latest.reading.map_or(Value::Null, |r| {
-        json!({
-            "time": rfc3339(r.time_us), "time_us": r.time_us, "value": r.value,
-            "leaf": r.leaf, "record": r.record, "height": r.height,
-        })
+fn reading(r: &LatestReading) -> Value {
+    json!({
+        "time": rfc3339(r.time_us), "time_us": r.time_us, "value": r.value,
+        "leaf": r.leaf, "record": r.record, "height": r.height,
     })
 }
 
@@ -63,6 +61,7 @@ fn latest_verdict(latest: &Latest) -> Value {
     latest.verdict.map_or(Value::Null, |v| {
         json!({
             "time": rfc3339(v.time_us), "time_us": v.time_us, "kind": v.kind, "score_ppm": v.score,
+            // What others attest is no stream's latest verdict.
             "class": triad_log::Assurance::Consensus, "model": v.model, "leaf": v.leaf, "record": v.record, "height": v.height,
         })
     })
@@ -73,8 +72,7 @@ fn model((id, spec): &(u64, Arc<Spec>)) -> Value {
     json!({
         "id": id,
         "kind": spec.kind(),
-        // What nodes run themselves is of no other class.
-        "class": triad_log::Assurance::Consensus,
+        "class": spec.class(),
         "params": params_json(&params),
         "params_cbor": format!("0x{}", hex::encode(&params)),
         "content_hash": format!("0x{}", hex::encode(spec.content_hash())),
@@ -128,7 +126,7 @@ pub(crate) async fn get(State(api): State<Api>, path: Path, query: Query) -> Res
     let (stream, latest, models) = found.await?;
     let mut body = summary(&id, &stream);
     if let Value::Object(members) = &mut body {
-        members.insert("latest_reading".into(), latest_reading(&latest));
+        members.insert("latest_reading".into(), latest.reading.as_ref().map_or(Value::Null, reading));
         members.insert("latest_verdict".into(), latest_verdict(&latest));
         members.insert("models".into(), models.iter().map(model).collect());
         let links = json!({
@@ -139,6 +137,21 @@ pub(crate) async fn get(State(api): State<Api>, path: Path, query: Query) -> Res
         members.insert("links".into(), links);
     }
     Ok(Json(body).into_response())
+}
+
+/// `GET /v1/streams/{id}/awaiting?model=`
+pub(crate) async fn awaiting(State(api): State<Api>, path: Path, query: Query) -> Result<Response, Problem> {
+    let query = query.only(&["model"])?;
+    let id = path.stream()?;
+    let model =
+        query.number("model")?.ok_or_else(|| Problem::parameter("model", "which model is expected"))?;
+    let found = api.read(move |reader| {
+        reader.awaiting(&id, model)?.ok_or_else(|| {
+            Problem::parameter("model", format!("no model {model} of class attested is bound to stream {id}"))
+        })
+    });
+    let readings: Vec<Value> = found.await?.iter().map(reading).collect();
+    Ok(Json(json!({"stream": id, "model": model, "readings": readings})).into_response())
 }
 
 #[cfg(test)]

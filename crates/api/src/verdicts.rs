@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::json;
-use triad_chain::StoredVerdict;
+use serde_json::{Value, json};
+use triad_chain::{Attested, StoredVerdict};
 use triad_log::{Assurance, Verdict, VerdictKind};
 use triad_statement::StreamId;
 
@@ -37,10 +37,18 @@ pub(crate) struct VerdictView {
     /// The value × 10⁹ as a decimal; `null` where it did not fit.
     value_e9: Option<String>,
     reason: String,
+    /// Of class `attested` only: who ran which file on what. Left out where the runner's statement is not kept any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attested: Option<Value>,
 }
 
 impl VerdictView {
-    pub fn new(v: &Verdict, height: u64) -> VerdictView {
+    pub fn new(v: &Verdict, height: u64, attested: Option<Attested>) -> VerdictView {
+        let attested = attested.map(|a| {
+            json!({
+                "runner": a.runner, "model_file": format!("0x{}", hex::encode(a.file)), "leaf": a.leaf, "record": a.record,
+            })
+        });
         VerdictView {
             leaf: v.leaf.0,
             record: v.record,
@@ -55,6 +63,7 @@ impl VerdictView {
             value: v.value().map(|e9| e9 as f64 / 1e9),
             value_e9: v.value().map(|e9| e9.to_string()),
             reason: v.reason.as_str().to_owned(),
+            attested,
         }
     }
 }
@@ -99,7 +108,7 @@ pub(crate) async fn list(
     let filter = Filter::read(&query)?;
     let (limit, mut after) = (query.limit(&api)?, query.cursor(2)?);
     let found = api.read(move |reader| {
-        let mut kept: Vec<StoredVerdict> = Vec::new();
+        let mut kept: Vec<(StoredVerdict, Option<Attested>)> = Vec::new();
         let mut scanned = 0;
         loop {
             let page = reader.verdicts(&stream, heights, after.as_deref(), limit)?;
@@ -111,10 +120,11 @@ pub(crate) async fn list(
                 }
                 if kept.len() == limit {
                     // There is one more: the page ends behind the last one kept.
-                    let next = kept.last().map(|v| format!("{}.{}", v.height, v.ordinal));
+                    let next = kept.last().map(|(v, _)| format!("{}.{}", v.height, v.ordinal));
                     return Ok((kept, next));
                 }
-                kept.push(found);
+                let attested = reader.attested(&found.verdict)?;
+                kept.push((found, attested));
             }
             after = page.next;
             if after.is_none() || kept.len() == limit || scanned >= MAX_SCANNED {
@@ -123,7 +133,8 @@ pub(crate) async fn list(
         }
     });
     let (kept, next) = found.await?;
-    let verdicts: Vec<VerdictView> = kept.iter().map(|v| VerdictView::new(&v.verdict, v.height)).collect();
+    let verdicts: Vec<VerdictView> =
+        kept.iter().map(|(v, attested)| VerdictView::new(&v.verdict, v.height, *attested)).collect();
     let link = next_link(&uri, next.as_deref());
     Ok((link, Json(json!({"stream": stream, "verdicts": verdicts, "next": next}))).into_response())
 }

@@ -165,10 +165,10 @@ pub(crate) fn readings(statement: &Statement, time_ms: u64) -> impl Iterator<Ite
     })
 }
 
-/// How many runs of readings, successive ones of one stream, a statement has.
+/// How many runs of readings, successive ones of one stream, a statement has; each verdict of an attestation counts as one.
 pub(crate) fn runs(statement: &Statement) -> u64 {
     let mut last = None;
-    let mut runs = 0;
+    let mut runs = statement.attestation().map_or(0, |attestation| attestation.verdicts.len() as u64);
     for reading in statement.records().iter().filter(|r| matches!(r.value, Value::Number(_))) {
         if last.replace(reading.stream) != Some(reading.stream) {
             runs += 1;

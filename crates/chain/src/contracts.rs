@@ -137,6 +137,11 @@ pub fn bind_model(device: DeviceId, name: &str, spec: &triad_models::Spec) -> Ca
     (MODEL_REGISTRY, call.abi_encode())
 }
 
+/// Ends the binding of a model.
+pub fn unbind_model(model: u64) -> Call {
+    (MODEL_REGISTRY, ModelRegistry::unbindCall { modelId: model }.abi_encode())
+}
+
 /// Registers an automation; the value sent along is its prepaid balance.
 pub fn automation(
     condition: triad_evm::bindings::IAutomations::Condition,

@@ -15,13 +15,15 @@ use crate::error::GenesisError;
 pub const GENESIS_VERSION: u32 = 1;
 /// The rules that this program knows, by name.
 pub(crate) const KNOWN_RULES: &[&str] =
-    &["v1", VALIDATOR_SET_RULE, LEARNED_MODELS_RULE, WINDOWED_MODELS_RULE];
+    &["v1", VALIDATOR_SET_RULE, LEARNED_MODELS_RULE, WINDOWED_MODELS_RULE, ATTESTED_MODELS_RULE];
 /// Chains with this rule have the `ValidatorSet` contract, by which validators change themselves and schedule rules.
 pub const VALIDATOR_SET_RULE: &str = "validator-set";
 /// From this rule on forecasts and ensembles of trees can be bound, and contracts read what they predict.
 pub const LEARNED_MODELS_RULE: &str = "learned-models";
 /// From this rule on, together with [`LEARNED_MODELS_RULE`], models of rows that may remember earlier rows can be bound.
 pub const WINDOWED_MODELS_RULE: &str = "windowed-models";
+/// From this rule on models that validators do not run can be bound, and their runners' verdicts are taken.
+pub const ATTESTED_MODELS_RULE: &str = "attested-models";
 /// The most validators that the contract holds.
 const MAX_CHANGING_VALIDATORS: usize = 100;
 /// The longest name of a validator that it takes.
@@ -342,6 +344,9 @@ fn default_model(model: &DefaultModel, learned: bool) -> Result<Spec, GenesisErr
     let spec = Spec::decode(&model.kind, &model.params).map_err(|e| refuse(e.to_string()))?;
     if spec.is_learned() && !learned {
         return Err(refuse(format!("needs rule `{LEARNED_MODELS_RULE}`")));
+    }
+    if spec.class() == triad_log::Assurance::Attested {
+        return Err(refuse("is run by somebody: it cannot judge every stream".into()));
     }
     if !spec.judges_readings() {
         return Err(refuse("is for rows of one device, not for every stream".into()));

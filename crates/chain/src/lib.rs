@@ -55,15 +55,17 @@ pub use events::Committed;
 pub use execute::SYSTEM_CONTRACTS;
 pub use gate::Gate;
 pub use genesis::{
-    BaseFeeTo, ChainSpec, DefaultModel, FIRST_REGISTRY_MODEL, Fees, FundedAccount, GENESIS_VERSION, Genesis,
-    LEARNED_MODELS_RULE, Limits, Rule, VALIDATOR_SET_RULE, Validator, WINDOWED_MODELS_RULE,
+    ATTESTED_MODELS_RULE, BaseFeeTo, ChainSpec, DefaultModel, FIRST_REGISTRY_MODEL, Fees, FundedAccount,
+    GENESIS_VERSION, Genesis, LEARNED_MODELS_RULE, Limits, Rule, VALIDATOR_SET_RULE, Validator, WINDOWED_MODELS_RULE,
 };
 pub use ledger::{HISTORY, Judgement, Ledger, MAX_CLOCK_AHEAD_MS, clock_ms};
 pub use log_proofs::LogProof;
 pub use mempool::{Accepted, Answer, Waiter};
 pub use outbox::Work;
 pub use past::{PastError, StateAt, TraceFailure};
-pub use read::{MAX_PAGE, Page, Reader, Reading, StoredStatement, StoredVerdict, resolved_readings};
+pub use read::{
+    Attested, MAX_PAGE, Page, Reader, Reading, StoredStatement, StoredVerdict, resolved_readings,
+};
 pub use receipts::ReceiptError;
 pub use serve::FinalBlock;
 pub use snapshot::{

@@ -5,7 +5,7 @@
 //! laid over them; then, on tables that are whole again, index rows and the states of models of readings (a model that remembers
 //! rows is kept, since the rows cannot be had again).
 
-use triad_log::{TileWriter, Verdict, VerdictKind};
+use triad_log::{Assurance, TileWriter, Verdict, VerdictKind};
 use triad_models::{Input, State};
 use triad_statement::{SequenceWindow, Statement};
 
@@ -102,7 +102,12 @@ fn derive(store: &Store, block: &Past) -> Result<(), ChainError> {
     let height = block.height;
     let mut work = Work::new(view);
     // Verdicts are sorted by (leaf, record, model), and so were they given.
-    let mut verdicts = block.verdicts.iter().filter(|v| v.leaf.0 >= block.first_leaf).peekable();
+    let mut verdicts = block
+        .verdicts
+        .iter()
+        // What others attest is no stream's latest verdict.
+        .filter(|v| v.leaf.0 >= block.first_leaf && v.class == Assurance::Consensus)
+        .peekable();
     for (leaf, statement) in block.leaves() {
         let mut window = match work.get::<Window>(&statement.signer())? {
             Some(window) => window,

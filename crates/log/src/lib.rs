@@ -55,7 +55,8 @@ pub use memory::MemoryTree;
 pub use proof::{path_from_subset, root_from_subset, verify_consistency, verify_inclusion};
 pub use receipt::{HandOver, MAX_RECEIPT_BYTES, Receipt, ReceiptParts};
 pub use report::{
-    FinalityReport, LogReport, ReadingReport, Report, Signed, StatementReport, ValueReport, VerdictReport,
+    AttestedReport, FinalityReport, LogReport, ReadingReport, Report, Signed, StatementReport, ValueReport,
+    VerdictReport,
 };
 pub use snapshot::{
     MAX_SNAPSHOT_HEAD_BYTES, SnapshotError, SnapshotHead, SnapshotSignature, snapshot_message,

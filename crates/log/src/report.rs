@@ -55,7 +55,7 @@ pub struct StatementReport {
     pub sequence_counter: u32,
     /// The signer's own date of the statement, microseconds since 1970.
     pub issued_at_us: Option<i64>,
-    /// `senml`, `encrypted` or `hash-envelope`.
+    /// `senml`, `encrypted`, `hash-envelope` or `verdicts`.
     pub content: &'static str,
     /// For a hash envelope the digest.
     pub digest: Option<String>,
@@ -140,8 +140,10 @@ pub struct LogReport {
 /// One verdict.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VerdictReport {
-    /// Which reading of the statement, from 0.
+    /// Which reading of the statement, from 0; of an attested verdict its own place in it.
     pub record: u16,
+    /// What its signer attests; None where validators came to it.
+    pub attested: Option<AttestedReport>,
     /// The reading's name, where the statement has it.
     pub name: Option<String>,
     /// Its stream.
@@ -160,6 +162,17 @@ pub struct VerdictReport {
     pub value: Option<String>,
     /// Why.
     pub reason: String,
+}
+
+/// What a runner signed for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AttestedReport {
+    /// SHA-256 of the model's file.
+    pub model_file: String,
+    /// The statement leaf that was judged.
+    pub leaf: LeafIndex,
+    /// The reading in it.
+    pub record: u16,
 }
 
 /// Who made it final.
@@ -238,6 +251,7 @@ impl Report {
                 writeln!(f, "Content      encrypted: only the holders of its key can read it")?
             }
             (_, Some(digest)) => writeln!(f, "Content      the hash of data kept elsewhere: {digest}")?,
+            ("verdicts", _) => writeln!(f, "Content      verdicts of a model that this device ran")?,
             _ => {}
         }
         for (index, reading) in s.readings.iter().enumerate() {
@@ -278,13 +292,25 @@ impl Report {
             let value = verdict.value.as_deref().unwrap_or("too large for contracts");
             let time = utc(verdict.time_ms.saturating_mul(1000));
             let name = verdict.name.as_deref().map_or(String::new(), |name| format!("{}, ", foreign(name)));
-            if verdict.kind.is_prediction() {
+            if let Some(AttestedReport { leaf, record: judged, .. }) = &verdict.attested {
+                let value =
+                    if verdict.kind.is_prediction() { format!("{value} is told") } else { value.into() };
+                let stream = verdict.stream;
+                writeln!(
+                    f,
+                    "Verdict      on record {judged} of leaf {leaf}, read at {time}: {value}; {kind}"
+                )?;
+                writeln!(f, "             stream {stream}")?;
+            } else if verdict.kind.is_prediction() {
                 let name = name.trim_end_matches(", ");
                 writeln!(f, "Verdict      reading {record} ({name} at {time}): {value} is told; {kind}")?;
             } else {
                 writeln!(f, "Verdict      reading {record} ({name}{value} at {time}): {kind}")?;
             }
             writeln!(f, "             score {score}, by model {model} ({class})")?;
+            if let Some(attested) = &verdict.attested {
+                writeln!(f, "             on the word of the signer, by the file {}", attested.model_file)?;
+            }
             if !verdict.reason.is_empty() {
                 writeln!(f, "             {}", foreign(&verdict.reason))?;
             }

@@ -3,9 +3,11 @@
 use triad_statement::{Content, DeviceKey, Record, Statement, Value};
 
 use crate::fixed::e9_text;
+use crate::ids::LeafIndex;
 use crate::receipt::Receipt;
 use crate::report::{
-    FinalityReport, LogReport, ReadingReport, Report, Signed, StatementReport, ValueReport, VerdictReport,
+    AttestedReport, FinalityReport, LogReport, ReadingReport, Report, Signed, StatementReport, ValueReport,
+    VerdictReport,
 };
 use crate::text::{hex0x, utc, utc_ms};
 use crate::validators::Validators;
@@ -22,7 +24,7 @@ impl Receipt {
     ) -> Report {
         let (block, checkpoint) = (&self.verdict_leaf, &self.checkpoint);
         let on_it = self.verdicts.iter().filter(|verdict| verdict.leaf == self.leaf_index);
-        let verdicts: Vec<_> = on_it.map(|verdict| verdict_report(verdict, statement.records())).collect();
+        let verdicts: Vec<_> = on_it.map(|verdict| verdict_report(verdict, statement)).collect();
         Report {
             statement: statement_report(statement, key, block.time_ms),
             logged: LogReport {
@@ -56,6 +58,7 @@ fn statement_report(statement: &Statement, key: &DeviceKey, block_time_ms: u64) 
     let (content, digest) = match statement.content() {
         Content::Senml(_) => ("senml", None),
         Content::Encrypted => ("encrypted", None),
+        Content::Verdicts(_) => ("verdicts", None),
         Content::HashEnvelope(envelope) => ("hash-envelope", Some(hex0x(&envelope.digest))),
     };
     let issued_at = statement.issued_at();
@@ -102,10 +105,21 @@ fn reading_report(record: &Record, issued_at: Option<i64>, block_time_ms: u64) -
     }
 }
 
-fn verdict_report(verdict: &Verdict, records: &[Record]) -> VerdictReport {
-    let record = records.get(usize::from(verdict.record)).filter(|record| record.stream == verdict.stream);
+fn verdict_report(verdict: &Verdict, statement: &Statement) -> VerdictReport {
+    let place = usize::from(verdict.record);
+    let record = statement.records().get(place).filter(|record| record.stream == verdict.stream);
+    let attested = statement.attestation().and_then(|attestation| {
+        let signed = attestation.verdicts.get(place)?;
+        let same = (signed.stream, signed.model) == (verdict.stream, verdict.model);
+        same.then(|| AttestedReport {
+            model_file: hex0x(&attestation.file),
+            leaf: LeafIndex(signed.leaf),
+            record: signed.record,
+        })
+    });
     VerdictReport {
         record: verdict.record,
+        attested,
         name: record.map(|record| record.name.to_string()),
         stream: verdict.stream,
         model: verdict.model,

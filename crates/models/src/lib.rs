@@ -8,6 +8,7 @@
 //! same future. It never does I/O, never knows what a device or a block is, and never panics on a value.
 
 mod anomaly;
+mod attested;
 mod codec;
 mod error;
 mod file;
@@ -27,6 +28,7 @@ pub mod window;
 mod words;
 
 pub use anomaly::AnomalySpec;
+pub use attested::{MAX_WINDOW, Meaning, OnnxSpec};
 pub use error::{SpecError, StateError};
 pub use file::{MAX_MODEL_BYTES, ModelFile, ModelFileError};
 pub use filed::{FileCost, FileModel, FileSpec};

@@ -1,8 +1,10 @@
 //! Which model, with which parameters.
 
 use sha2::{Digest, Sha256};
+use triad_log::Assurance;
 
 use crate::anomaly::AnomalySpec;
+use crate::attested::{self, OnnxSpec};
 use crate::error::SpecError;
 use crate::filed::FileSpec;
 use crate::forecast::ForecastSpec;
@@ -27,6 +29,8 @@ pub enum Spec {
     Trees(TreesSpec),
     /// The same by a model of another kind, which may remember rows.
     Window(WindowSpec),
+    /// A file that its runner runs and signs for; class `attested`.
+    Onnx(OnnxSpec),
 }
 
 impl Spec {
@@ -38,6 +42,7 @@ impl Spec {
             "anomaly" => AnomalySpec::read(Params::decode(params)?).map(Self::Anomaly),
             "forecast" => ForecastSpec::read(Params::decode(params)?).map(Self::Forecast),
             row::KIND => TreesSpec::read(Params::decode(params)?).map(Self::Trees),
+            attested::KIND => OnnxSpec::read(Params::decode(params)?).map(Self::Onnx),
             other => match WindowKind::named(other) {
                 Some(kind) => WindowSpec::read(kind, Params::decode(params)?).map(Self::Window),
                 None => Err(SpecError::UnknownKind(other.chars().take(64).collect())),
@@ -45,7 +50,7 @@ impl Spec {
         }
     }
 
-    /// `range`, `silence`, `anomaly`, `forecast`, `trees`, `life`, `failures` or `network`.
+    /// `range`, `silence`, `anomaly`, `forecast`, `trees`, `life`, `failures`, `network` or `onnx`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Range(_) => "range",
@@ -54,6 +59,7 @@ impl Spec {
             Self::Forecast(_) => "forecast",
             Self::Trees(_) => row::KIND,
             Self::Window(spec) => spec.kind.name(),
+            Self::Onnx(_) => attested::KIND,
         }
     }
 
@@ -66,6 +72,7 @@ impl Spec {
             Self::Forecast(spec) => spec.params(),
             Self::Trees(spec) => spec.params(),
             Self::Window(spec) => spec.params(),
+            Self::Onnx(spec) => spec.params(),
         }
     }
 
@@ -79,9 +86,17 @@ impl Spec {
         matches!(self, Self::Window(_))
     }
 
-    /// Whether it judges readings one by one; else it judges rows, by a file.
+    /// Whether it judges readings one by one; else it judges rows, by a file, or validators do not run it.
     pub fn judges_readings(&self) -> bool {
-        !matches!(self, Self::Trees(_) | Self::Window(_))
+        !matches!(self, Self::Trees(_) | Self::Window(_) | Self::Onnx(_))
+    }
+
+    /// On whose word its verdicts rest.
+    pub fn class(&self) -> Assurance {
+        match self {
+            Self::Onnx(_) => Assurance::Attested,
+            _ => Assurance::Consensus,
+        }
     }
 
     /// What it says of the file by which it judges rows.

@@ -92,7 +92,7 @@ enum Inner {
     Silence(SilenceState),
     Anomaly(AnomalyState),
     Forecast(Box<ForecastState>),
-    /// An ensemble of trees remembers nothing.
+    /// An ensemble of trees remembers nothing, nor does a model that validators do not run.
     Row,
     Window(Memory),
 }
@@ -105,7 +105,7 @@ impl State {
             Spec::Silence(_) => Inner::Silence(SilenceState::default()),
             Spec::Anomaly(_) => Inner::Anomaly(AnomalyState::default()),
             Spec::Forecast(spec) => Inner::Forecast(Box::new(ForecastState::new(spec))),
-            Spec::Trees(_) => Inner::Row,
+            Spec::Trees(_) | Spec::Onnx(_) => Inner::Row,
             Spec::Window(_) => Inner::Window(Memory::default()),
         };
         Self { latest_us: None, inner }
@@ -129,7 +129,9 @@ impl State {
             (Inner::Anomaly(state), Spec::Anomaly(spec)) => state.step(spec, input),
             (Inner::Forecast(state), Spec::Forecast(spec)) => state.step(spec, input),
             // One reading is no row: nobody asks.
-            (Inner::Row, Spec::Trees(_)) | (Inner::Window(_), Spec::Window(_)) => Judgement::normal(),
+            (Inner::Row, Spec::Trees(_) | Spec::Onnx(_)) | (Inner::Window(_), Spec::Window(_)) => {
+                Judgement::normal()
+            }
             _ => unreachable!("a state is only stepped with the spec that it was made for"),
         }
     }
@@ -226,7 +228,7 @@ impl State {
             Spec::Silence(_) => SILENCE,
             Spec::Anomaly(_) => ANOMALY,
             Spec::Forecast(_) => FORECAST,
-            Spec::Trees(_) => ROW,
+            Spec::Trees(_) | Spec::Onnx(_) => ROW,
             Spec::Window(_) => WINDOW,
         };
         if [version, kind] != expected {
@@ -240,7 +242,7 @@ impl State {
                 Spec::Silence(_) => Inner::Silence(SilenceState::decode(&mut reader)?),
                 Spec::Anomaly(_) => Inner::Anomaly(AnomalyState::decode(&mut reader)?),
                 Spec::Forecast(spec) => Inner::Forecast(Box::new(ForecastState::decode(spec, &mut reader)?)),
-                Spec::Trees(_) => Inner::Row,
+                Spec::Trees(_) | Spec::Onnx(_) => Inner::Row,
                 Spec::Window(spec) => Inner::Window(Memory::decode(spec.memory.into(), &mut reader)?),
             };
         }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::{broadcast, oneshot};
 use triad_api::Peer;
-use triad_chain::{Reader, Submitter};
+use triad_chain::{Attested, Reader, Submitter};
 use triad_ingest::{Accepted, Committed, CommittedLeaf, CommittedVerdict, Door, Refusal};
 use triad_rpc::{HttpBody, RpcService};
 
@@ -74,7 +74,7 @@ fn translate(reader: &Reader, block: &triad_chain::Committed) -> Committed {
     });
     let verdicts = block.verdicts.iter().filter_map(|v| {
         let (stream, _) = reader.stream(&v.stream).ok().flatten()?;
-        let json = json!({
+        let mut json = json!({
             "stream": v.stream.to_string(),
             "name": &*stream.name,
             "leaf": v.leaf.0,
@@ -87,6 +87,12 @@ fn translate(reader: &Reader, block: &triad_chain::Committed) -> Committed {
             "reason": v.reason.as_str(),
             "height": block.height,
         });
+        let signed = v.leaf.0.checked_sub(block.first_leaf).and_then(|at| block.statements.get(at as usize));
+        if let Some(a) = signed.and_then(|signed| Attested::of(v, &signed.statement)) {
+            let (runner, file) = (a.runner.to_string(), format!("0x{}", hex::encode(a.file)));
+            json["attested"] =
+                json!({"runner": runner, "model_file": file, "leaf": a.leaf, "record": a.record});
+        }
         Some(CommittedVerdict { origin: stream.origin.0, json: json.to_string() })
     });
     Committed {

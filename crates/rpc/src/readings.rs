@@ -1,6 +1,6 @@
 //! Readings and verdicts as JSON, and who wants which.
 
-use alloy_primitives::U64;
+use alloy_primitives::{B256, U64};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use triad_chain::{Latest, Reader, Stream, resolved_readings};
@@ -83,7 +83,11 @@ pub fn verdicts(reader: &Reader, height: u64, filter: &Filter) -> Answer<Vec<Val
         }
         let Some((stream, _)) = reader.stream(&verdict.stream).map_err(chain)? else { continue };
         if filter.stream(&verdict.stream, &stream.origin, &stream.name) {
-            out.push(json!({
+            let attested = reader.attested(&verdict).map_err(chain)?.map(|a| {
+                let file = B256::from(a.file);
+                json!({"runner": a.runner, "modelFile": file, "leaf": U64::from(a.leaf), "record": a.record})
+            });
+            let mut shown = json!({
                 "stream": verdict.stream,
                 "device": stream.origin,
                 "name": &*stream.name,
@@ -96,7 +100,11 @@ pub fn verdicts(reader: &Reader, height: u64, filter: &Filter) -> Answer<Vec<Val
                 "leaf": U64::from(verdict.leaf.0),
                 "record": verdict.record,
                 "height": U64::from(height),
-            }));
+            });
+            if let Some(attested) = attested {
+                shown["attested"] = attested;
+            }
+            out.push(shown);
         }
     }
     Ok(out)

@@ -1,7 +1,8 @@
 //! Makes statements, for devices that we serve or simulate, and for tests.
 
 use crate::{
-    Algorithm, ContentType, DeviceId, HashEnvelope, Sequence, SigningKey, Value,
+    ATTESTED_VERDICTS, Algorithm, Attestation, ContentType, DeviceId, HashEnvelope, Sequence, SigningKey,
+    Value,
     cbor::Writer,
     claims::claim,
     header::{content_type, label as header_label},
@@ -32,6 +33,7 @@ enum Payload {
     Readings(Vec<Reading>),
     Raw { content_type: u64, bytes: Vec<u8> },
     Hash(HashEnvelope),
+    Verdicts(Vec<u8>),
 }
 
 #[derive(Clone, Debug)]
@@ -150,6 +152,12 @@ impl<'a> StatementBuilder<'a> {
         self
     }
 
+    /// Verdicts of a model that the signer ran, instead of readings.
+    pub fn verdicts(mut self, attestation: &Attestation) -> Self {
+        self.content = Payload::Verdicts(attestation.encode());
+        self
+    }
+
     /// The protected header and the payload.
     pub fn unsigned_parts(&self) -> (Vec<u8>, Vec<u8>) {
         let mut header = Writer::default();
@@ -166,12 +174,17 @@ impl<'a> StatementBuilder<'a> {
         header.head(5, 3 + hash_fields + plain_field);
         header.integer(header_label::ALG).integer(self.algorithm_id);
         let payload = match &self.content {
-            Payload::Readings(readings) => Some((content_type::SENML, pack(readings))),
-            Payload::Raw { content_type, bytes } => Some((*content_type, bytes.clone())),
+            Payload::Readings(readings) => Some((Some(content_type::SENML), pack(readings))),
+            Payload::Raw { content_type, bytes } => Some((Some(*content_type), bytes.clone())),
+            Payload::Verdicts(bytes) => Some((None, bytes.clone())),
             Payload::Hash(_) => None,
         };
         if let Some((content_type, _)) = &payload {
-            header.integer(header_label::CONTENT_TYPE).head(0, *content_type);
+            header.integer(header_label::CONTENT_TYPE);
+            match content_type {
+                Some(number) => header.head(0, *number),
+                None => header.text(ATTESTED_VERDICTS),
+            };
         }
         header.integer(header_label::KID).bytes(&self.kid.0);
         header.integer(header_label::CWT_CLAIMS);

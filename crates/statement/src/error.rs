@@ -58,7 +58,7 @@ pub enum StatementError {
     BadSubject,
     /// Neither SenML nor ciphertext nor a hash envelope.
     #[error(
-        "the content type is not accepted; use 112 (SenML in CBOR), 16 or 96 (encrypted), or a hash envelope"
+        "the content type is not accepted; use 112 (SenML in CBOR), 16 or 96 (encrypted), verdicts, or a hash envelope"
     )]
     UnknownContentType,
     /// A COSE Hash Envelope that breaks its rules.
@@ -67,6 +67,9 @@ pub enum StatementError {
     /// The payload is not the COSE_Encrypt0 or COSE_Encrypt that the content type promises.
     #[error("ciphertext: {what} at byte {offset}")]
     BadCiphertext { offset: usize, what: &'static str },
+    /// The payload is not the verdicts that the content type promises.
+    #[error("verdicts: {what} at byte {offset}")]
+    BadVerdicts { offset: usize, what: &'static str },
     /// The payload breaks RFC 8428.
     #[error("SenML record {record}: {what}")]
     BadSenml { record: usize, what: &'static str },
@@ -129,6 +132,7 @@ impl StatementError {
             Self::UnknownContentType => "unknown-content-type",
             Self::BadHashEnvelope { .. } => "bad-hash-envelope",
             Self::BadCiphertext { .. } => "bad-ciphertext",
+            Self::BadVerdicts { .. } => "bad-verdicts",
             Self::BadSenml { .. } => "bad-senml",
             Self::NotFinite { .. } => "not-finite",
             Self::BadName { .. } => "bad-name",
@@ -141,7 +145,7 @@ impl StatementError {
     }
 
     /// Every code, for metrics that want to exist before the first refusal.
-    pub const CODES: [&'static str; 27] = [
+    pub const CODES: [&'static str; 28] = [
         "too-large",
         "not-cbor",
         "non-deterministic-cbor",
@@ -161,6 +165,7 @@ impl StatementError {
         "unknown-content-type",
         "bad-hash-envelope",
         "bad-ciphertext",
+        "bad-verdicts",
         "bad-senml",
         "not-finite",
         "bad-name",

@@ -1,7 +1,7 @@
 //! The protected header, deterministic CBOR:
 //!
 //! ```text
-//! { 1: alg, ? 2: [+ label], 3: 112 / 16 / 96, 4: kid, 15: { ? 1: iss, ? 2: sub, ? 6: iat, -65537: sequence } }
+//! { 1: alg, ? 2: [+ label], 3: 112 / 16 / 96 / text, 4: kid, 15: { ? 1: iss, ? 2: sub, ? 6: iat, -65537: sequence } }
 //! { 1: alg, ? 2: [+ label], 4: kid, 15: {…}, 258: hash algorithm, ? 259: content type, ? 260: location }
 //! ```
 //!
@@ -9,7 +9,8 @@
 //! RFC 9052 section 3, RFC 8392 and RFC 9597 (claims), RFC 9864 (algorithms), COSE Hash Envelope.
 
 use crate::{
-    Algorithm, Content, ContentType, DeviceId, HashAlgorithm, HashEnvelope, Sequence, StatementError,
+    ATTESTED_VERDICTS, Algorithm, Attestation, Content, ContentType, DeviceId, HashAlgorithm, HashEnvelope,
+    Sequence, StatementError,
     cbor::{Fault, FaultKind, Major, Reader},
     claims::{Claims, bad_claim, party},
     limits::{self, MAX_EXTENSIONS, MAX_PROTECTED_BYTES},
@@ -35,6 +36,7 @@ pub(crate) enum Kind {
     Senml,
     Encrypt0,
     Encrypt,
+    Verdicts,
     Hash { algorithm: HashAlgorithm, content_type: Option<ContentType>, location: Option<Arc<str>> },
 }
 
@@ -158,6 +160,7 @@ impl Header {
             (Some(ContentType::Number(content_type::SENML)), None) => Kind::Senml,
             (Some(ContentType::Number(content_type::ENCRYPT0)), None) => Kind::Encrypt0,
             (Some(ContentType::Number(content_type::ENCRYPT)), None) => Kind::Encrypt,
+            (Some(ContentType::Text(text)), None) if *text == *ATTESTED_VERDICTS => Kind::Verdicts,
             (_, None) => return Err(StatementError::UnknownContentType),
         };
         if claims.issuer.is_some_and(|issuer| party(issuer) != Some(signer)) {
@@ -195,6 +198,7 @@ impl Kind {
             Kind::Encrypt => {
                 encrypted(&bytes[range.clone()], range.start, 96, 4).map(|()| Content::Encrypted)
             }
+            Kind::Verdicts => Attestation::parse(&bytes[range.clone()], range.start).map(Content::Verdicts),
             Kind::Hash { algorithm, content_type, location } => {
                 if range.len() != algorithm.digest_len() {
                     let what = "the payload is not as long as a digest of its algorithm";

@@ -1,6 +1,7 @@
 //! What a device signs.
 //!
-//! A *statement* is a pack of SenML readings (RFC 8428), or ciphertext, or the hash of data kept elsewhere, inside a
+//! A *statement* is a pack of SenML readings (RFC 8428), or ciphertext, or the hash of data kept elsewhere, or verdicts of
+//! a model that its signer ran, inside a
 //! tagged COSE_Sign1 (RFC 9052). This crate parses it strictly and in one pass, names it ([`StatementId`]), verifies it
 //! alone or in batches, keeps count of the numbers its signer used ([`SequenceWindow`]) and makes it
 //! ([`StatementBuilder`]).
@@ -25,6 +26,7 @@
 //! ```
 
 mod algorithm;
+mod attestation;
 mod builder;
 mod cbor;
 mod claims;
@@ -44,6 +46,7 @@ mod streams;
 mod verify;
 
 pub use algorithm::Algorithm;
+pub use attestation::{ATTESTED_VERDICTS, Attestation, AttestedVerdict};
 pub use builder::StatementBuilder;
 pub use error::{KeyError, StatementError};
 pub use ids::{DeviceId, ParseIdError, StatementId, StreamId, stream_id};

@@ -32,3 +32,12 @@ pub const MAX_TIME_US: i64 = 253_402_300_799_999_999;
 
 /// Numbers below the highest accepted one that a signer may still use.
 pub const SEQUENCE_WINDOW: u32 = 1_024;
+
+/// Most verdicts in one attestation: bounds the work that one signature can cause.
+pub const MAX_ATTESTED_VERDICTS: usize = 256;
+
+/// Longest reason of a verdict in bytes.
+pub const MAX_REASON_BYTES: usize = 255;
+
+/// Highest score of a verdict, in parts per million.
+pub const MAX_SCORE_PPM: u32 = 1_000_000;

@@ -9,7 +9,7 @@
 //! low one is stored.
 
 use crate::{
-    Algorithm, DeviceId, Record, Sequence, StatementError, StatementId,
+    Algorithm, Attestation, DeviceId, Record, Sequence, StatementError, StatementId,
     cbor::{Fault, FaultKind, Reader, is_well_formed},
     ecdsa,
     header::Header,
@@ -39,6 +39,8 @@ pub enum Content {
     Encrypted,
     /// The hash of data kept elsewhere.
     HashEnvelope(HashEnvelope),
+    /// Verdicts of a model that the signer ran.
+    Verdicts(Attestation),
 }
 
 /// A COSE Hash Envelope: the payload is a digest.
@@ -306,11 +308,19 @@ impl Statement {
         &self.content
     }
 
-    /// The readings; none for ciphertext and hash envelopes.
+    /// The readings; none for ciphertext, hash envelopes and verdicts.
     pub fn records(&self) -> &[Record] {
         match &self.content {
             Content::Senml(records) => records,
-            Content::Encrypted | Content::HashEnvelope(_) => &[],
+            Content::Encrypted | Content::HashEnvelope(_) | Content::Verdicts(_) => &[],
+        }
+    }
+
+    /// The verdicts of a model that the signer ran, where the statement holds such.
+    pub fn attestation(&self) -> Option<&Attestation> {
+        match &self.content {
+            Content::Verdicts(attestation) => Some(attestation),
+            _ => None,
         }
     }
 

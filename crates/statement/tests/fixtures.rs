@@ -187,6 +187,18 @@ fn payloads_that_only_some_can_read() {
 }
 
 #[test]
+fn verdicts_of_a_runner() {
+    let statement = parsed("eddsa-verdicts");
+    let attestation = statement.attestation().unwrap();
+    assert_eq!((attestation.file, attestation.verdicts.len()), ([0x5a; 32], 2));
+    let first = &attestation.verdicts[0];
+    assert_eq!((first.model, first.leaf, first.record, first.kind), (1000, 70_000, 2, 16));
+    assert_eq!((first.score_ppm, first.value, &*first.reason), (925_000, Some(0.925), "probability 0.925"));
+    assert_eq!(attestation.verdicts[1].value, None);
+    assert!(statement.records().is_empty());
+}
+
+#[test]
 fn a_secret_key_file() {
     for algorithm in Algorithm::ALL {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))

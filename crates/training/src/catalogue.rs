@@ -163,6 +163,33 @@ pub const KINDS: &[Kind] = &[
         state_bytes: Some(triad_models::MAX_ROW_STATE_BYTES),
     },
     Kind {
+        name: "onnx",
+        tells: "a failure's risk, a remaining life, an anomaly or a forecast, by any model from scikit-learn or PyTorch that its runner runs",
+        class: Assurance::Attested,
+        used_by: "triad model bind, triad models run, triad models serve",
+        parameters: &[
+            must("file", "SHA-256 of the file, 32 bytes"),
+            must("runner", "the device that signs the verdicts, 20 bytes"),
+            must("tells", "failure-risk, remaining-life, anomaly or forecast: what the number means"),
+            may("inputs", "1 to 64 names of streams, joined by commas: a row", "the stream itself"),
+            may("window", "1 to 1024 readings of the stream, without inputs", "1"),
+            may("output", "name of the output that counts", "the last one with numbers"),
+            may("column", "0 to 65535", "the last one"),
+            may("gain", "number: the number is output x gain + offset", "1"),
+            may("offset", "number", "0"),
+            may("limit", "0 to 1: from it on a failure or an anomaly is told", "0.5"),
+            may(
+                "most",
+                "number above 0: the most that is told of a life",
+                "none; required with remaining-life",
+            ),
+            may("unit", "text: of a life", "none; required with remaining-life"),
+            may("max_age_ms", "0 to 31557600000: how far readings of a row or window lie apart", "60000"),
+        ],
+        ns_a_reading: None,
+        state_bytes: Some(0),
+    },
+    Kind {
         name: "regression",
         tells: "the next values of a file with intervals, fitted anew as data arrive",
         class: Assurance::Attested,
@@ -215,7 +242,7 @@ mod tests {
     fn what_is_listed_is_what_the_models_know() {
         for kind in KINDS {
             let known = !matches!(Spec::decode(kind.name, &[]), Err(SpecError::UnknownKind(_)));
-            assert_eq!(known, kind.class == Assurance::Consensus, "{}", kind.name);
+            assert_eq!(known, kind.class == Assurance::Consensus || kind.name == "onnx", "{}", kind.name);
             for parameter in kind.parameters.iter().filter(|_| known) {
                 // A map of this key alone; whatever is wrong with its value, the key is known.
                 let key = parameter.name.as_bytes();

@@ -122,7 +122,7 @@ pub(crate) fn contract_prediction(p: &Prediction) -> ModelPrediction {
     ModelPrediction {
         leaf: p.leaf,
         record: p.record,
-        class: 0,
+        class: p.class.as_u8(),
         kind: p.kind as u8,
         score: p.score,
         time_ms: u64::try_from(p.time_ms).unwrap_or(0),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use alloy_sol_types::SolEvent;
 use triad_evm::bindings::{IAutomations, IDeviceRegistry, IModelRegistry};
 use triad_evm::{AUTOMATIONS, Address, DEVICE_REGISTRY, EvmBlock, Log, MODEL_REGISTRY, VALIDATOR_SET};
+use triad_log::Assurance;
 use triad_models::Spec;
 use triad_statement::{DeviceId, DeviceKey, SequenceWindow, StreamId};
 
@@ -107,7 +108,10 @@ fn model(ctx: &Context<'_>, work: &mut Work, log: &Log) -> Result<(), ChainError
     if let Some(e) = decode::<IModelRegistry::ModelBound>(log) {
         // Parameters that no model understands bind nothing; the binding tool checks them before it pays.
         let Ok(spec) = Spec::decode(&e.kind, &e.params) else { return Ok(()) };
-        if spec.is_learned() && !ctx.learned || spec.is_windowed() && !ctx.windowed {
+        let unknown = spec.is_learned() && !ctx.learned
+            || spec.is_windowed() && !ctx.windowed
+            || spec.class() == Assurance::Attested && !ctx.attested;
+        if unknown {
             return Ok(());
         }
         let stream = StreamId(e.stream.0);
@@ -120,12 +124,28 @@ fn model(ctx: &Context<'_>, work: &mut Work, log: &Log) -> Result<(), ChainError
         let mut list = Vec::clone(&work.get::<Bindings>(&stream)?.unwrap_or_default().0);
         list.retain(|b| b.model != e.modelId);
         work.remove::<crate::state::model::ModelState>((stream, e.modelId));
+        stop_awaiting(work, stream, e.modelId, &list)?;
         if list.is_empty() {
             work.remove::<Bindings>(stream);
         } else {
             work.put(stream, Bindings(Arc::new(list)));
         }
     }
+    Ok(())
+}
+
+/// Forgets what nobody judges any more.
+fn stop_awaiting(work: &mut Work, stream: StreamId, model: u64, left: &[Binding]) -> Result<(), ChainError> {
+    let Some(mut awaiting) = work.get::<Awaiting>(&stream)? else { return Ok(()) };
+    if left.iter().any(|binding| binding.spec.class() == Assurance::Attested) {
+        awaiting.judged.retain(|(judge, _)| *judge != model);
+        work.put(stream, awaiting);
+        return Ok(());
+    }
+    for number in awaiting.oldest()..=awaiting.newest {
+        work.remove::<Awaited>((stream, slot(number)));
+    }
+    work.remove::<Awaiting>(stream);
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 //! No clock, no randomness, no map order: whatever is iterated towards a hash is sorted first.
 
 mod app;
+mod attest;
 mod firings;
 mod follow;
 mod rows;
@@ -28,13 +29,14 @@ use triad_models::Spec;
 use crate::admission::Verified;
 use crate::block::{Block, Body, body_hash};
 use crate::error::{BlockError, ChainError, Refusal};
-use crate::genesis::{ChainSpec, LEARNED_MODELS_RULE, Limits, WINDOWED_MODELS_RULE};
+use crate::genesis::{ATTESTED_MODELS_RULE, ChainSpec, LEARNED_MODELS_RULE, Limits, WINDOWED_MODELS_RULE};
 use crate::model_files::ModelFiles;
 use crate::state::records::{Reign, Scheduled};
 use crate::state::{Place, Tables, View, Work, app_digest};
 
 use app::Own;
 pub(crate) use app::{BlockApp, History, contract_prediction, contract_reading, contract_verdict};
+pub(crate) use attest::check as check_attestation;
 pub(crate) use firings::{CLOSE, FiringCounts};
 pub use follow::SYSTEM_CONTRACTS;
 use statements::Stage;
@@ -58,6 +60,8 @@ pub(crate) struct Context<'a> {
     pub learned: bool,
     /// Whether models of rows that may remember earlier rows may be bound, besides.
     pub windowed: bool,
+    /// Whether models that validators do not run may be bound, and verdicts of their runners stand.
+    pub attested: bool,
     pub files: &'a ModelFiles,
     /// The EVM's state after the parent.
     pub evm: &'a dyn StateView,
@@ -176,6 +180,7 @@ pub(crate) fn execute(
         validator_set: rules.spec.has_validator_set(),
         learned,
         windowed: learned && rule(WINDOWED_MODELS_RULE),
+        attested: rule(ATTESTED_MODELS_RULE),
         files: &rules.files,
         evm: evm_state,
     };
@@ -211,7 +216,7 @@ pub(crate) fn execute(
 
     let own = Arc::new(Own {
         latest: std::mem::take(&mut work.tables.latest),
-        predictions: ctx.learned.then(|| std::mem::take(&mut work.tables.predictions)),
+        predictions: (ctx.learned || ctx.attested).then(|| std::mem::take(&mut work.tables.predictions)),
     });
     let log = LogAt { height, size: grown.size(), root: grown.root() };
     let app = Arc::new(BlockApp::new(own.clone(), parent.view.clone(), parent.history.clone(), log));

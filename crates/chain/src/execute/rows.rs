@@ -31,6 +31,8 @@ struct Bound {
 #[derive(Default)]
 pub(super) struct Rows {
     bound: Vec<Bound>,
+    /// Streams with models that others run, and the newest reading of each in the statement.
+    awaited: Vec<(StreamId, Option<LatestReading>)>,
     opened: Map<FileSpec, Result<Arc<FileModel>, Refusal>>,
 }
 
@@ -42,7 +44,19 @@ impl Rows {
         }
     }
 
+    /// Notes that models which others run judge a stream.
+    pub fn awaited(&mut self, stream: StreamId) {
+        if !self.awaited.iter().any(|(known, _)| *known == stream) {
+            self.awaited.push((stream, None));
+        }
+    }
+
     pub fn read(&mut self, stream: &StreamId, reading: LatestReading) {
+        for (_, newest) in self.awaited.iter_mut().filter(|(known, _)| known == stream) {
+            if newest.is_none_or(|newest| reading.time_us > newest.time_us) {
+                *newest = Some(reading);
+            }
+        }
         for bound in self.bound.iter_mut().filter(|bound| bound.stream == *stream) {
             if bound.file.judges_each() || bound.readings.is_empty() {
                 bound.readings.push(reading);
@@ -54,6 +68,18 @@ impl Rows {
 }
 
 impl Stage<'_> {
+    /// Notes what others may judge, once all readings of a statement are taken in.
+    pub(super) fn await_runners(&mut self, leaf: u64) -> Result<(), ChainError> {
+        for (stream, newest) in std::mem::take(&mut self.rows.awaited) {
+            let latest = self.work.get::<Latest>(&stream)?.and_then(|latest| latest.reading);
+            // What came too late is judged by nobody.
+            if let Some(reading) = newest.filter(|newest| latest.is_some_and(|l| (l.leaf, l.record) == (leaf, newest.record))) {
+                self.await_verdicts(stream, &reading)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Lets the models of rows speak, once all readings of a statement are taken in.
     pub(super) fn judge_rows(&mut self, verified: &Verified, leaf: u64) -> Result<(), ChainError> {
         for bound in std::mem::take(&mut self.rows.bound) {

@@ -8,6 +8,7 @@ use triad_models::{Input, Judgement, Spec, State};
 use triad_statement::{DeviceId, StreamId};
 
 use super::Context;
+use super::attest;
 use super::rows::Rows;
 use super::trigger::{Trigger, evaluate};
 use super::work::ModelWork;
@@ -61,7 +62,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Stage<'a> {
     pub(super) ctx: &'a Context<'a>,
     pub(super) work: &'a mut Work,
-    out: Outcome,
+    pub(super) out: Outcome,
     first_leaf: u64,
     by_device: Map<DeviceId, u64>,
     bytes: u64,
@@ -167,7 +168,11 @@ impl<'a> Stage<'a> {
             Err(refusal) => return Ok(Err(refusal)),
         };
 
-        if self.ctx.learned
+        let told = match attest::check(self.work, self.ctx.attested, statement)? {
+            Ok(told) => told,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if (self.ctx.learned || self.ctx.attested)
             && let Err(refusal) = self.spent.charge(self.ctx.defaults, self.work, statement)?
         {
             return Ok(Err(refusal));
@@ -200,6 +205,8 @@ impl<'a> Stage<'a> {
             self.close(last);
         }
         self.judge_rows(verified, leaf)?;
+        self.await_runners(leaf)?;
+        self.attested(leaf, told)?;
         Ok(Ok(()))
     }
 
@@ -221,6 +228,10 @@ impl<'a> Stage<'a> {
         };
         let mut models = Vec::new();
         for (model, spec) in self.models_of(&id)? {
+            if spec.class() == Assurance::Attested {
+                self.rows.awaited(id);
+                continue;
+            }
             if let Some(file) = spec.file() {
                 self.rows.bound(id, model, spec, file);
                 continue;

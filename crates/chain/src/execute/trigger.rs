@@ -10,10 +10,14 @@ use super::Context;
 use super::statements::contract_value;
 use crate::error::ChainError;
 use crate::state::Work;
-use crate::state::records::{Comparison, Condition, Registration, Watchers};
+use crate::state::records::{ATTESTED, Comparison, Condition, Registration, Watchers};
 
 /// Evaluations after which what is owed is charged without waiting for a firing.
 pub(crate) const CHARGE_AFTER: u64 = 1024;
+
+/// The bit of a condition's kinds that admits verdicts of class `attested` of these kinds, too. Without it no party's word
+/// sets a contract off.
+const ATTESTED_TOO: usize = 31;
 
 /// What happened on a stream, and (once an automation is to fire) for whom.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,7 +29,7 @@ pub(crate) struct Trigger {
     pub time_ms: u64,
     /// `None`: it does not fit a contract's int256, so nobody is called.
     pub value: Option<I256>,
-    /// The verdict's kind; 0 for a reading.
+    /// The verdict's kind; 0 for a reading. With [`ATTESTED`] where validators did not come to it.
     pub kind: u8,
     pub score: u32,
     /// The model that judged; `None` for a reading.
@@ -52,11 +56,18 @@ impl Trigger {
         Trigger { kind, score, model: Some(model), ..Trigger::reading(leaf, record, stream, time_us, value) }
     }
 
+    /// The same of a verdict of class `attested`.
+    pub fn attested(self) -> Trigger {
+        Trigger { kind: self.kind | ATTESTED, ..self }
+    }
+
     fn meets(&self, condition: &Condition) -> bool {
         match (condition, self.value) {
             (Condition::Reading { op, threshold }, Some(value)) => op.holds(&value, threshold),
             (Condition::Verdict { kinds, min_score }, _) => {
-                kinds.bit(self.kind as usize) && self.score >= *min_score
+                let attested = self.kind & ATTESTED != 0;
+                let kind = usize::from(self.kind & !ATTESTED);
+                kinds.bit(kind) && (!attested || kinds.bit(ATTESTED_TOO)) && self.score >= *min_score
             }
             _ => false,
         }

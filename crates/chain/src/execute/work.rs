@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use triad_log::Assurance;
 use triad_models::{FileCost, FileSpec, Spec};
 use triad_statement::{Statement, Value};
 
@@ -33,6 +34,10 @@ const NUMBERS_A_UNIT: u64 = 2;
 /// Of a file that the block has not opened yet: finding it, and how many of its bytes cost one unit.
 const FILE: u64 = 200;
 const FILE_BYTES_A_UNIT: u64 = 20;
+
+/// Of a model that others run: its reading noted, and a verdict looked up and taken in.
+const AWAIT: u64 = 20;
+const VERDICT: u64 = 60;
 
 /// What the statements of a block have been charged so far.
 #[derive(Default)]
@@ -62,6 +67,8 @@ impl ModelWork {
                 for spec in specs {
                     if matches!(spec.as_ref(), Spec::Forecast(_)) {
                         forecasts += 1;
+                    } else if spec.class() == Assurance::Attested {
+                        once += AWAIT;
                     } else if let Some(file) = spec.file() {
                         let every = file.judges_each();
                         let row = self.row(file, &mut files);
@@ -79,6 +86,7 @@ impl ModelWork {
             units += reading_units;
         }
         let file = |file: &FileSpec| FILE + u64::from(file.cost().bytes) / FILE_BYTES_A_UNIT;
+        units += VERDICT * statement.attestation().map_or(0, |a| a.verdicts.len() as u64);
         units += files.iter().map(file).sum::<u64>();
         if units > BLOCK_UNITS {
             let why = format!(

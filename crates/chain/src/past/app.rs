@@ -2,7 +2,7 @@
 //!
 //! Nothing is written for this. The rows of the head say at which height they were set: one that was set at or before
 //! the block was in force there. Otherwise the read side has it: of the statements up to the block, a stream's latest
-//! reading is the one with the latest time, the first of them in the log; its latest verdict is the last one of the last
+//! reading is the one with the latest time, the first of them in the log; its latest verdict is the last one of class `consensus` of the last
 //! block, up to this one, that judged it other than late. A model's latest prediction is found in the same way.
 //!
 //! One case is told by a rule instead of from what was done: where several silence models of one stream spoke in one
@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use triad_evm::{AppView, LogAt, ModelPrediction};
-use triad_log::{Checkpoint, Verdict, VerdictKind};
+use triad_log::{Assurance, Checkpoint, Verdict, VerdictKind};
 use triad_statement::StreamId;
 
 use crate::error::ChainError;
 use crate::execute::{contract_prediction, contract_reading, contract_verdict, holds};
-use crate::genesis::LEARNED_MODELS_RULE;
+use crate::genesis::{ATTESTED_MODELS_RULE, LEARNED_MODELS_RULE};
 use crate::ledger::Inner;
 use crate::state::records::{Latest, LatestReading, LatestVerdict, Prediction};
 
@@ -111,13 +111,15 @@ impl PastApp {
             return Ok(newest);
         }
         let Some(known) = state.streams.get(stream)? else { return Ok(None) };
-        let wanted = |v: &Verdict| v.stream == *stream && v.model == model && v.kind.is_prediction();
+        let wanted = |v: &Verdict| v.stream == *stream && v.model == model && Prediction::of(v, 0).is_some();
         let found = self.last_verdict(known.number, wanted)?;
         Ok(found.and_then(|(height, verdict)| Prediction::of(&verdict, height)))
     }
 
     fn verdict(&self, stream: &StreamId, number: u32) -> Result<Option<LatestVerdict>, ChainError> {
-        let judged = |v: &Verdict| v.stream == *stream && v.kind != VerdictKind::Late;
+        let judged = |v: &Verdict| {
+            v.stream == *stream && v.kind != VerdictKind::Late && v.class == Assurance::Consensus
+        };
         let Some((height, verdict)) = self.last_verdict(number, judged)? else { return Ok(None) };
         // A verdict keeps its reading's time in milliseconds only; contracts see no more than that.
         let time_us = i64::saturating_mul(verdict.time_ms, 1000);
@@ -144,7 +146,9 @@ impl AppView for PastApp {
 
     fn has_predictions(&self) -> bool {
         let scheduled = self.note(self.inner.store.state.scheduled.get(&0));
-        holds(&self.inner.rules.spec, scheduled.as_ref(), LEARNED_MODELS_RULE, self.log.height)
+        [LEARNED_MODELS_RULE, ATTESTED_MODELS_RULE]
+            .iter()
+            .any(|rule| holds(&self.inner.rules.spec, scheduled.as_ref(), rule, self.log.height))
     }
 
     fn prediction(&self, stream: &[u8; 32], model: u64) -> Option<ModelPrediction> {

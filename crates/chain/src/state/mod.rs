@@ -123,6 +123,8 @@ tables! {
     reigns: Reign = Table(64),
     scheduled: Scheduled = Table(1),
     predictions: Prediction = Table(65_536),
+    awaiting: Awaiting = Table(16_384),
+    awaited: Awaited = Table(65_536),
 }
 
 /// Which changed rows are written.
@@ -240,7 +242,7 @@ macro_rules! keyed {
 keyed! {
     devices: Device, windows: Window, opened: Opened, streams: Stream, latest: Latest, bindings: Bindings,
     registrations: Registration, watchers: Watchers, counters: Counter, models: ModelState,
-    reigns: Reign, scheduled: Scheduled, predictions: Prediction,
+    reigns: Reign, scheduled: Scheduled, predictions: Prediction, awaiting: Awaiting, awaited: Awaited,
 }
 
 impl View {

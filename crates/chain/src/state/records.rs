@@ -1,5 +1,6 @@
 //! What the application state holds: one type a table.
 
+mod attested;
 mod automations;
 mod predictions;
 mod validators;
@@ -14,7 +15,9 @@ use triad_statement::{DeviceId, DeviceKey, SequenceWindow, StreamId};
 
 use super::codec::{Reader, Writer};
 use super::table::{Place, Record};
+pub(crate) use attested::{Awaited, Awaiting, slot};
 pub use automations::*;
+pub(crate) use predictions::ATTESTED;
 pub use predictions::Prediction;
 pub use validators::*;
 
@@ -37,6 +40,8 @@ pub(crate) enum TableId {
     Reigns = 13,
     Scheduled = 14,
     Predictions = 15,
+    Awaiting = 16,
+    Awaited = 17,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

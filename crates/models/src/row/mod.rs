@@ -221,7 +221,7 @@ pub(crate) fn check_inputs(inputs: &[String]) -> Result<(), ModelFileError> {
 }
 
 /// As names of readings are (RFC 8428, section 4.5.1).
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-:./_".contains(&byte);
     (1..=MAX_NAME_BYTES).contains(&name.len())
         && name.bytes().all(plain)

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use ciborium::Value as Cbor;
 use std::path::PathBuf;
 use triad_statement::{
-    Algorithm, ContentType, DeviceId, HashAlgorithm, HashEnvelope, Sequence, SigningKey, Statement,
-    StatementBuilder, StatementError, Value,
+    Algorithm, Attestation, AttestedVerdict, ContentType, DeviceId, HashAlgorithm, HashEnvelope, Sequence,
+    SigningKey, Statement, StatementBuilder, StatementError, StreamId, Value,
 };
 
 pub const SEQUENCE: i64 = -65537;
@@ -148,6 +148,20 @@ pub fn examples() -> Vec<(&'static str, SigningKey, Bytes)> {
                 location: Some("https://example.org/report/17".into()),
             })
             .sign()
+    });
+    add("eddsa-verdicts", of(Algorithm::EdDsa, 10), &|builder| {
+        let verdict = |kind, value, reason: &str| AttestedVerdict {
+            stream: StreamId([0x77; 32]),
+            model: 1000,
+            leaf: 70_000,
+            record: 2,
+            kind,
+            score_ppm: 925_000,
+            value,
+            reason: reason.into(),
+        };
+        let verdicts = vec![verdict(16, Some(0.925), "probability 0.925"), verdict(8, None, "")];
+        builder.verdicts(&Attestation { file: [0x5a; 32], verdicts }).sign()
     });
     examples
 }

@@ -1,17 +1,21 @@
-//! What models predicted last, each for itself.
+//! What models predicted last, each for itself; of models that validators do not run whatever they said last.
 
-use triad_log::{Verdict, VerdictKind};
+use triad_log::{Assurance, Verdict, VerdictKind};
 use triad_statement::StreamId;
 
 use super::TableId;
 use crate::state::codec::{Reader, Writer};
 use crate::state::table::{Place, Record};
 
+/// The bit of a kind that says that its class is `attested`.
+pub(crate) const ATTESTED: u8 = 0x80;
+
 /// The latest prediction of one model on one stream. It outlives the binding, as verdicts do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prediction {
     pub leaf: u64,
     pub record: u16,
+    pub class: Assurance,
     pub kind: VerdictKind,
     pub score: u32,
     pub time_ms: i64,
@@ -21,11 +25,13 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// What a verdict leaves here; `None` where it predicts nothing.
+    /// What a verdict leaves here; `None` where it predicts nothing and validators came to it.
     pub(crate) fn of(verdict: &Verdict, height: u64) -> Option<Prediction> {
-        verdict.kind.is_prediction().then_some(Prediction {
+        let kept = verdict.kind.is_prediction() || verdict.class == Assurance::Attested;
+        kept.then_some(Prediction {
             leaf: verdict.leaf.0,
             record: verdict.record,
+            class: verdict.class,
             kind: verdict.kind,
             score: verdict.score.ppm(),
             time_ms: verdict.time_ms,
@@ -50,15 +56,18 @@ impl Record for Prediction {
     }
     fn encode(&self, out: &mut Vec<u8>) {
         let mut w = Writer(out);
-        w.u64(self.leaf).u16(self.record).u8(self.kind as u8).u32(self.score).u64(self.time_ms as u64);
+        let kind = self.kind as u8 | if self.class == Assurance::Attested { ATTESTED } else { 0 };
+        w.u64(self.leaf).u16(self.record).u8(kind).u32(self.score).u64(self.time_ms as u64);
         w.raw(&self.value_e9.to_be_bytes()).u64(self.height);
     }
     fn decode(bytes: &[u8]) -> Option<Prediction> {
         let mut r = Reader(bytes);
+        let (leaf, record, kind) = (r.u64()?, r.u16()?, r.u8()?);
         let out = Prediction {
-            leaf: r.u64()?,
-            record: r.u16()?,
-            kind: VerdictKind::from_u8(r.u8()?)?,
+            leaf,
+            record,
+            class: if kind & ATTESTED == 0 { Assurance::Consensus } else { Assurance::Attested },
+            kind: VerdictKind::from_u8(kind & !ATTESTED)?,
             score: r.u32()?,
             time_ms: r.u64()? as i64,
             value_e9: i128::from_be_bytes(r.array()?),
@@ -82,6 +91,7 @@ mod tests {
         let row = Prediction {
             leaf: 5,
             record: 2,
+            class: Assurance::Consensus,
             kind: VerdictKind::RemainingLife,
             score: 925_000,
             time_ms: -1,
@@ -99,5 +109,9 @@ mod tests {
             (Some((StreamId([7; 32]), 1000)), Some(row))
         );
         assert_eq!(Prediction::decode(&value[1..]), None);
+        let attested = Prediction { class: Assurance::Attested, ..row };
+        let mut value = Vec::new();
+        attested.encode(&mut value);
+        assert_eq!((value[10], Prediction::decode(&value)), (0x8f, Some(attested)));
     }
 }
