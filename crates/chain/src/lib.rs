@@ -56,7 +56,8 @@ pub use execute::SYSTEM_CONTRACTS;
 pub use gate::Gate;
 pub use genesis::{
     ATTESTED_MODELS_RULE, BaseFeeTo, ChainSpec, DefaultModel, FIRST_REGISTRY_MODEL, Fees, FundedAccount,
-    GENESIS_VERSION, Genesis, LEARNED_MODELS_RULE, Limits, Rule, VALIDATOR_SET_RULE, Validator, WINDOWED_MODELS_RULE,
+    GENESIS_VERSION, Genesis, LEARNED_MODELS_RULE, Limits, Rule, VALIDATOR_SET_RULE, Validator,
+    WINDOWED_MODELS_RULE,
 };
 pub use ledger::{HISTORY, Judgement, Ledger, MAX_CLOCK_AHEAD_MS, clock_ms};
 pub use log_proofs::LogProof;

@@ -19,7 +19,8 @@ use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use triad_chain::{
     ATTESTED_MODELS_RULE, BaseFeeTo, ChainSpec, DefaultModel, Fees, FundedAccount, GENESIS_VERSION, Genesis,
-    LEARNED_MODELS_RULE, Limits, Reign, Rule, VALIDATOR_SET_RULE, Validator, WINDOWED_MODELS_RULE, Wallet, clock_ms,
+    LEARNED_MODELS_RULE, Limits, Reign, Rule, VALIDATOR_SET_RULE, Validator, WINDOWED_MODELS_RULE, Wallet,
+    clock_ms,
 };
 
 #[derive(Debug, Clone)]
@@ -213,9 +214,15 @@ impl NewChain {
                     balance: "1000000000000000000000000".into(),
                 })
                 .collect(),
-            rules: ["v1", VALIDATOR_SET_RULE, LEARNED_MODELS_RULE, WINDOWED_MODELS_RULE, ATTESTED_MODELS_RULE]
-                .map(|name| Rule { name: name.into(), height: 0 })
-                .to_vec(),
+            rules: [
+                "v1",
+                VALIDATOR_SET_RULE,
+                LEARNED_MODELS_RULE,
+                WINDOWED_MODELS_RULE,
+                ATTESTED_MODELS_RULE,
+            ]
+            .map(|name| Rule { name: name.into(), height: 0 })
+            .to_vec(),
         };
         Ok(ChainSpec::new(genesis)?)
     }

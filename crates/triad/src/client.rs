@@ -7,6 +7,15 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use triad_chain::{TxRequest, Wallet};
 
+/// Why a node refused a statement.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub code: String,
+    pub detail: String,
+    /// Whether the same statement may be accepted later.
+    pub temporary: bool,
+}
+
 /// The HTTP API.
 #[derive(Debug, Clone)]
 pub struct Api {
@@ -30,6 +39,36 @@ impl Api {
         let response =
             self.http.get(format!("{}{path}", self.base)).send().await.with_context(|| self.unreachable())?;
         read(response).await?.json().await.context("the node's answer is not JSON")
+    }
+
+    /// The same, `None` where there is no such thing yet.
+    pub async fn find(&self, path: &str) -> anyhow::Result<Option<Value>> {
+        let response =
+            self.http.get(format!("{}{path}", self.base)).send().await.with_context(|| self.unreachable())?;
+        if response.status() == reqwest::StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        Ok(Some(read(response).await?.json().await.context("the node's answer is not JSON")?))
+    }
+
+    /// Hands a statement in and waits until it is final: its leaf and height, or why it was refused.
+    pub async fn statement(&self, bytes: Vec<u8>) -> anyhow::Result<Result<Value, Problem>> {
+        let request = self.http.post(format!("{}/v1/statements", self.base));
+        let request = request.header("content-type", "application/cose").body(bytes);
+        let response = request.send().await.with_context(|| self.unreachable())?;
+        if response.status().is_success() {
+            return Ok(Ok(response.json().await.context("the node's answer is not JSON")?));
+        }
+        let status = response.status();
+        let problem: Value = response.json().await.unwrap_or_default();
+        let text = |key: &str| problem[key].as_str().map(str::to_owned);
+        match (text("code"), text("detail")) {
+            (Some(code), Some(detail)) => {
+                let temporary = problem["temporary"].as_bool().unwrap_or(status.is_server_error());
+                Ok(Err(Problem { code, detail, temporary }))
+            }
+            _ => bail!("the node answered {status}"),
+        }
     }
 
     /// An answer of at most so many bytes, from a node that need not be trusted.

@@ -73,7 +73,9 @@ impl Stage<'_> {
         for (stream, newest) in std::mem::take(&mut self.rows.awaited) {
             let latest = self.work.get::<Latest>(&stream)?.and_then(|latest| latest.reading);
             // What came too late is judged by nobody.
-            if let Some(reading) = newest.filter(|newest| latest.is_some_and(|l| (l.leaf, l.record) == (leaf, newest.record))) {
+            if let Some(reading) =
+                newest.filter(|newest| latest.is_some_and(|l| (l.leaf, l.record) == (leaf, newest.record)))
+            {
                 self.await_verdicts(stream, &reading)?;
             }
         }

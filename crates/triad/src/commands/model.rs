@@ -1,18 +1,20 @@
 //! `triad model`
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use alloy_primitives::{Address, U256};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
-use triad_chain::{LEARNED_MODELS_RULE, WINDOWED_MODELS_RULE, contracts};
+use triad_chain::{ATTESTED_MODELS_RULE, LEARNED_MODELS_RULE, WINDOWED_MODELS_RULE, contracts};
 use triad_models::{
-    AnomalySpec, ForecastSpec, RangeSpec, RowModel, SilenceSpec, Spec, Tells, TreesSpec, WindowKind,
-    WindowModel, WindowSpec,
+    AnomalySpec, Assurance, ForecastSpec, Meaning, OnnxSpec, RangeSpec, RowModel, SilenceSpec, Spec, Tells,
+    TreesSpec, WindowKind, WindowModel, WindowSpec,
 };
 use triad_statement::{DeviceId, stream_id};
 
 use super::models::on_chain::fetch;
+use super::models::onnx;
 use super::{Done, Remote, block_on};
 use crate::account::{KeystoreArgs, account};
 use crate::client::{Api, Rpc};
@@ -37,7 +39,7 @@ pub struct Args {
 enum Command {
     /// Bind a model to a device's stream; it judges readings of later blocks.
     #[command(
-        after_help = "Examples:\n  triad model bind 0xDEVICE temperature range --low 2 --high 8\n  triad model bind 0xDEVICE temperature silence --interval-ms 60000\n  triad model bind 0xDEVICE temperature anomaly\n  triad model bind 0xDEVICE level forecast --interval-ms 3600000 --season 24 --horizon 6 --low 1.5\n  triad model bind 0xDEVICE vibration trees --at 0xADDRESS    (see `triad models register`)\n  triad model bind 0xDEVICE torque failures --at 0xADDRESS --inputs type,air,process,rpm,torque,wear"
+        after_help = "Examples:\n  triad model bind 0xDEVICE temperature range --low 2 --high 8\n  triad model bind 0xDEVICE temperature silence --interval-ms 60000\n  triad model bind 0xDEVICE temperature anomaly\n  triad model bind 0xDEVICE level forecast --interval-ms 3600000 --season 24 --horizon 6 --low 1.5\n  triad model bind 0xDEVICE vibration trees --at 0xADDRESS    (see `triad models register`)\n  triad model bind 0xDEVICE torque failures --at 0xADDRESS --inputs type,air,process,rpm,torque,wear\n  triad model bind 0xDEVICE vibration onnx --file pump.onnx --runner 0xRUNNER --tells failure-risk --inputs vibration,temperature"
     )]
     Bind(Box<Bind>),
 }
@@ -47,7 +49,7 @@ struct Bind {
     device: DeviceId,
     /// The stream's name, as its readings give it.
     name: String,
-    /// range, silence, anomaly, forecast, trees, life, failures or network
+    /// range, silence, anomaly, forecast, trees, life, failures, network or onnx
     kind: String,
     #[arg(long, allow_negative_numbers = true)]
     low: Option<f64>,
@@ -74,22 +76,89 @@ struct Bind {
     /// Readings ahead, 1 to 24 (forecast).
     #[arg(long, default_value_t = 1)]
     horizon: u16,
-    /// What a verdict's value is: the forecast (value), or the low or high end of its interval.
-    #[arg(long, default_value = "value", value_parser = tells)]
-    tells: Tells,
+    /// What a verdict's value is: the forecast (value), or the low or high end of its interval (forecast) [default: value]. What the
+    /// model's number means: failure-risk, remaining-life, anomaly or forecast (onnx).
+    #[arg(long)]
+    tells: Option<String>,
     /// Where `triad models register` put the file (trees, life, failures, network).
     #[arg(long)]
     at: Option<Address>,
-    /// How far readings of one row may lie apart in time [default: a minute] (trees, life, failures, network).
+    /// How far readings of one row or window may lie apart in time [default: a minute] (trees, life, failures, network, onnx).
     #[arg(long)]
     max_age_ms: Option<u64>,
-    /// Names of the streams in the order of the model's inputs [default: as the file has them] (life, failures, network).
+    /// Names of the streams in the order of the model's inputs [default: as the file has them (life, failures, network), or the
+    /// stream itself (onnx)].
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     inputs: Vec<String>,
+    #[command(flatten)]
+    onnx: Onnx,
 }
 
-fn tells(text: &str) -> Result<Tells, String> {
-    text.parse()
+/// What only `onnx` takes.
+#[derive(Debug, clap::Args)]
+struct Onnx {
+    /// The model's file (onnx).
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The device that runs the model and signs for it (onnx).
+    #[arg(long, value_name = "DEVICE")]
+    runner: Option<DeviceId>,
+    /// Readings of the stream that the model sees at once (onnx).
+    #[arg(long, default_value_t = 1)]
+    window: u16,
+    /// The output that counts [default: the last one with numbers] (onnx).
+    #[arg(long)]
+    output: Option<String>,
+    /// Its column, from 0 [default: the last one] (onnx).
+    #[arg(long)]
+    column: Option<u16>,
+    /// The number is output x gain + offset (onnx).
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    gain: f64,
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    offset: f64,
+    /// From which a failure or an anomaly is told [default: 0.5] (onnx).
+    #[arg(long)]
+    limit: Option<f64>,
+    /// The most that is told of a remaining life (onnx).
+    #[arg(long)]
+    most: Option<f64>,
+    /// The unit of a remaining life (onnx).
+    #[arg(long)]
+    unit: Option<String>,
+}
+
+impl Onnx {
+    fn spec(&self, bind: &Bind) -> anyhow::Result<OnnxSpec> {
+        let file = self.file.as_ref().context("onnx needs --file, the model")?;
+        let runner = self.runner.context("onnx needs --runner, the device that will sign its verdicts")?;
+        let limit = self.limit.unwrap_or(0.5);
+        let tells = match bind.tells.as_deref() {
+            Some("failure-risk") => Meaning::FailureRisk { limit },
+            Some("anomaly") => Meaning::Anomaly { limit },
+            Some("forecast") => Meaning::Forecast,
+            Some("remaining-life") => Meaning::RemainingLife {
+                most: self.most.context("a remaining life needs --most, the most that is told")?,
+                unit: self.unit.clone().context("a remaining life needs --unit")?,
+            },
+            _ => bail!("onnx needs --tells: failure-risk, remaining-life, anomaly or forecast"),
+        };
+        let width = bind.inputs.len().max(usize::from(self.window));
+        let model = onnx::open(file, Some(width))?;
+        let spec = OnnxSpec::of(&std::fs::read(file)?, runner.0, tells);
+        let spec = OnnxSpec {
+            inputs: bind.inputs.clone(),
+            window: self.window,
+            output: self.output.clone(),
+            column: self.column,
+            gain: self.gain,
+            offset: self.offset,
+            max_age_ms: bind.max_age_ms.unwrap_or(spec.max_age_ms),
+            ..spec
+        };
+        onnx::Opened::fit(model, &spec)?;
+        Ok(spec)
+    }
 }
 
 impl Bind {
@@ -102,7 +171,8 @@ impl Bind {
 
     async fn spec(&self, rpc: &Rpc) -> anyhow::Result<Spec> {
         let &Bind { low, high, allowed_low, allowed_high, max_outside_ms, .. } = self;
-        let &Bind { season, horizon, tells, .. } = self;
+        let &Bind { season, horizon, .. } = self;
+        let tells = || self.tells.as_deref().map_or(Ok(Tells::Value), str::parse).map_err(anyhow::Error::msg);
         let interval_ms = || self.interval_ms.with_context(|| format!("{} needs --interval-ms", self.kind));
         let spec = match self.kind.as_str() {
             "range" => {
@@ -127,17 +197,20 @@ impl Bind {
                 horizon,
                 low,
                 high,
-                tells,
+                tells: tells()?,
             }),
             "trees" => {
                 let (at, file) = self.file(rpc).await?;
                 let spec = TreesSpec::of(&file, &RowModel::decode(&file)?, at.into());
                 Spec::Trees(TreesSpec { max_age_ms: self.max_age_ms.unwrap_or(spec.max_age_ms), ..spec })
             }
+            "onnx" => Spec::Onnx(self.onnx.spec(self)?),
             other => {
                 let Some(kind) = WindowKind::named(other) else {
                     let windows = WindowKind::ALL.map(WindowKind::name).join(", ");
-                    bail!("`{other}` is no model: range, silence, anomaly, forecast, trees, {windows}")
+                    bail!(
+                        "`{other}` is no model: range, silence, anomaly, forecast, trees, {windows} or onnx"
+                    )
                 };
                 let (at, file) = self.file(rpc).await?;
                 let model = WindowModel::decode(&file)?;
@@ -155,7 +228,11 @@ impl Bind {
 
 /// Refuses to pay for a binding that the chain's rules do not know and that would bind nothing.
 async fn check_rules(api: &Api, rpc: &Rpc, spec: &Spec) -> anyhow::Result<()> {
-    let needed = [(spec.is_learned(), LEARNED_MODELS_RULE), (spec.is_windowed(), WINDOWED_MODELS_RULE)];
+    let needed = [
+        (spec.is_learned(), LEARNED_MODELS_RULE),
+        (spec.is_windowed(), WINDOWED_MODELS_RULE),
+        (spec.class() == Assurance::Attested, ATTESTED_MODELS_RULE),
+    ];
     if !needed.iter().any(|(needed, _)| *needed) {
         return Ok(());
     }
@@ -187,7 +264,7 @@ pub fn run(args: Args) -> Done {
         Ok((spec, receipt))
     })?;
     let stream = stream_id(device, name).to_string();
-    let (kind, hash) = (spec.kind(), hex::encode(spec.content_hash()));
+    let (kind, class, hash) = (spec.kind(), spec.class(), hex::encode(spec.content_hash()));
     // The event's first topic after its name is the model's number.
     let model = receipt["logs"][0]["topics"][1].as_str().map(|text| text.trim_start_matches("0x"));
     let model = model.and_then(|text| u64::from_str_radix(text, 16).ok());
@@ -195,12 +272,12 @@ pub fn run(args: Args) -> Done {
         let transaction = &receipt["transactionHash"];
         println!(
             "{}",
-            json!({"stream": stream, "kind": kind, "model": model, "content_hash": hash, "class": "consensus", "transaction": transaction})
+            json!({"stream": stream, "kind": kind, "model": model, "content_hash": hash, "class": class, "transaction": transaction})
         );
     } else {
         let model = model.map_or_else(String::new, |model| format!(" as model {model}"));
         println!(
-            "{kind} judges stream {stream} (`{name}` of {device}) from the next block on{model} (consensus)"
+            "{kind} judges stream {stream} (`{name}` of {device}) from the next block on{model} ({class})"
         );
         println!("content hash  {hash}");
     }

@@ -10,7 +10,7 @@ use triad_statement::DeviceId;
 use triad_training::{KINDS, Kind, Trained, kind};
 
 use super::super::{Done, Remote};
-use super::on_chain;
+use super::{on_chain, onnx};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -67,7 +67,7 @@ pub fn list(args: &ListArgs) -> Done {
     println!(
         "\nconsensus: every validator runs it again. attested: run off the chain, whoever ran it signs for it;"
     );
-    println!("these, too, give the same bits on every machine. `triad models show KIND` lists parameters.");
+    println!("all but onnx give the same bits on every machine. `triad models show KIND` lists parameters.");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -88,8 +88,17 @@ pub fn show(args: &ShowArgs) -> Done {
         let names = KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
         bail!("{:?} is neither a file nor an address nor a kind of model: {names}", args.what);
     }
+    if onnx::is_onnx(path) {
+        let model = onnx::open(path, None)?;
+        if args.json {
+            println!("{}", onnx::describe(&model));
+        } else {
+            onnx::print(&model);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let out = Trained::read(path)
-        .context("only files of `triad models train`, `import` and `export` can be shown")?
+        .context("only files of `triad models train`, `import` and `export`, and *.onnx, can be shown")?
         .describe();
     if args.json {
         println!("{out}");
@@ -117,7 +126,7 @@ fn of_kind(kind: &Kind) -> Value {
         .collect();
     let ns = kind.ns_a_reading.map(|(least, most)| json!({ "least": least, "most": most }));
     json!({
-        "kind": kind.name, "tells": kind.tells, "class": kind.class.to_string(), "deterministic": true,
+        "kind": kind.name, "tells": kind.tells, "class": kind.class.to_string(), "deterministic": kind.name != "onnx",
         "used_by": kind.used_by, "parameters": parameters, "ns_a_reading": ns, "state_bytes": kind.state_bytes,
         "sha256_without_parameters": default_hash(kind),
     })

@@ -4,6 +4,7 @@ mod catalogue;
 mod eval;
 mod exchange;
 pub mod on_chain;
+pub mod onnx;
 mod register;
 mod score;
 mod train;
@@ -25,6 +26,13 @@ pub enum Command {
     Import(exchange::ImportArgs),
     /// Put a model's file on the chain, where every validator has it.
     Register(register::Args),
+    /// Run an ONNX model for streams that it is bound to, and sign for what it says (class `attested`).
+    Run(Box<onnx::run::Args>),
+    /// Serve an ONNX model over HTTP, in the Open Inference Protocol.
+    Serve(onnx::serve::Args),
+    /// Tries an ONNX file with limits on memory and time; `run` and `serve` call it.
+    #[command(hide = true)]
+    CheckOnnx(onnx::CheckArgs),
     /// Write a trained model's ensemble of trees alone: compact (TGBT) or as JSON.
     Export(exchange::ExportArgs),
     /// Run public benchmarks over a folder of their layout.
@@ -39,6 +47,9 @@ pub fn run(command: Command) -> Done {
         Command::Train(args) => train::run(&args),
         Command::Import(args) => exchange::import_file(&args),
         Command::Register(args) => register::run(&args),
+        Command::Run(args) => onnx::run::run(&args),
+        Command::Serve(args) => onnx::serve::run(&args),
+        Command::CheckOnnx(args) => onnx::check(&args),
         Command::Export(args) => exchange::export(&args),
         Command::Eval(args) => eval::run(&args),
     }
