@@ -6,7 +6,9 @@ mod common;
 use ciborium::{Value as Cbor, cbor};
 use common::{SEQUENCE, code, encode, header, map, pack, refusal, sign1, with_claims, with_header};
 use std::collections::BTreeSet;
-use triad_statement::{Algorithm, DeviceId, Sequence, Statement, StatementBuilder, StatementError, limits};
+use triad_statement::{
+    ATTESTED_VERDICTS, Algorithm, DeviceId, Sequence, Statement, StatementBuilder, StatementError, limits,
+};
 
 fn replaced(label: i64, value: impl Into<Cbor>) -> Vec<u8> {
     let mut entries = header();
@@ -201,6 +203,8 @@ fn cases() -> Vec<(&'static str, Vec<u8>)> {
         ("bad-senml", senml(Cbor::Array(vec![]))),
         ("bad-senml", senml(Cbor::Array(vec![map(vec![(0, "t".into())])]))),
         ("bad-senml", sign1(&encode(&map(header())), &[&pack()[..], &[0]].concat())),
+        // Verdicts; their rules are tried one by one beside the parser.
+        ("bad-verdicts", replaced(3, ATTESTED_VERDICTS)),
         ("not-finite", record(5, f64::NAN.into())),
         ("not-finite", record(-3, f64::NEG_INFINITY.into())),
         ("bad-name", record(-2, text("Ä"))),
