@@ -72,11 +72,7 @@ fn parameters(path: &str, limits: &Limits) -> Vec<Value> {
             all.push(query("model", whole(), "model id"));
             all.extend(page(limits, "^[0-9]{1,18}\\.[0-9]{1,18}$"));
         }
-        Some("awaiting") => {
-            let mut model = query("model", whole(), "model id");
-            model["required"] = true.into();
-            all.push(model);
-        }
+        Some("awaiting") => all.push(query("model", whole(), "only of this model")),
         Some("receipt") => all.push(query(
             "under",
             json!({"enum": ["first", "newest"], "default": "first"}),

@@ -78,18 +78,7 @@ pub(crate) fn all() -> Value {
         "StreamSummary": object(&summary()),
         "Stream": stream(),
         "Readings": readings(),
-        "Awaiting": object(&[
-            ("stream", hex(32, "stream id")),
-            ("model", kind("integer", "model id")),
-            ("readings", list(object(&[
-                ("time", time()),
-                ("time_us", kind("integer", "microseconds since 1970")),
-                ("value", kind("number", "in the stream's unit")),
-                ("leaf", kind("integer", "statement leaf")),
-                ("record", kind("integer", "index in the pack")),
-                ("height", kind("integer", "block")),
-            ]))),
-        ]),
+        "Awaiting": object(&[("stream", hex(32, "stream id")), ("awaiting", list(awaiting()))]),
         "Verdicts": object(&[
             ("stream", hex(32, "stream id")),
             ("verdicts", list(reference("Verdict"))),
@@ -281,6 +270,18 @@ fn verdict() -> Value {
     ])
 }
 
+fn awaiting() -> Value {
+    let reading = object(&[
+        ("time", time()),
+        ("time_us", kind("integer", "microseconds since 1970")),
+        ("value", kind("number", "in the stream's unit")),
+        ("leaf", kind("integer", "statement leaf")),
+        ("record", kind("integer", "index in the pack")),
+        ("height", kind("integer", "block")),
+    ]);
+    object(&[("model", kind("integer", "model id")), ("readings", list(reading))])
+}
+
 fn device(more: &[(&str, Value)]) -> Value {
     let key = object(&[
         ("cose_key", bytes("canonical COSE_Key")),
@@ -340,7 +341,7 @@ fn stream() -> Value {
     };
     let model = object(&[
         ("id", kind("integer", "below 1000 a default of genesis")),
-        ("kind", kind("string", "range, silence, anomaly, forecast, trees or onnx")),
+        ("kind", kind("string", "range, silence, anomaly, forecast, trees, life, failures, network or onnx")),
         ("class", json!({"enum": ["consensus", "attested"]})),
         (
             "params",

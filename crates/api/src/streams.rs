@@ -11,6 +11,7 @@ use minicbor::data::Type;
 use minicbor::decode::Decoder;
 use serde_json::{Map, Value, json};
 use triad_chain::{Latest, LatestReading, Stream};
+use triad_log::Assurance;
 use triad_models::Spec;
 use triad_statement::StreamId;
 
@@ -62,7 +63,7 @@ fn latest_verdict(latest: &Latest) -> Value {
         json!({
             "time": rfc3339(v.time_us), "time_us": v.time_us, "kind": v.kind, "score_ppm": v.score,
             // What others attest is no stream's latest verdict.
-            "class": triad_log::Assurance::Consensus, "model": v.model, "leaf": v.leaf, "record": v.record, "height": v.height,
+            "class": Assurance::Consensus, "model": v.model, "leaf": v.leaf, "record": v.record, "height": v.height,
         })
     })
 }
@@ -139,19 +140,34 @@ pub(crate) async fn get(State(api): State<Api>, path: Path, query: Query) -> Res
     Ok(Json(body).into_response())
 }
 
-/// `GET /v1/streams/{id}/awaiting?model=`
+/// `GET /v1/streams/{id}/awaiting`: of each model of class attested, or of one.
 pub(crate) async fn awaiting(State(api): State<Api>, path: Path, query: Query) -> Result<Response, Problem> {
     let query = query.only(&["model"])?;
-    let id = path.stream()?;
-    let model =
-        query.number("model")?.ok_or_else(|| Problem::parameter("model", "which model is expected"))?;
+    let (id, wanted) = (path.stream()?, query.number("model")?);
     let found = api.read(move |reader| {
-        reader.awaiting(&id, model)?.ok_or_else(|| {
-            Problem::parameter("model", format!("no model {model} of class attested is bound to stream {id}"))
-        })
+        let attested =
+            reader.models(&id)?.into_iter().filter(|(_, spec)| spec.class() == Assurance::Attested);
+        let models: Vec<u64> = match wanted {
+            Some(model) => vec![model],
+            None => attested.map(|(model, _)| model).collect(),
+        };
+        let mut all = Vec::new();
+        for model in models {
+            match reader.awaiting(&id, model)? {
+                Some(readings) => all.push((model, readings)),
+                None if wanted.is_some() => {
+                    let why = format!("no model {model} of class attested is bound to stream {id}");
+                    return Err(Problem::parameter("model", why));
+                }
+                // Unbound meanwhile.
+                None => {}
+            }
+        }
+        Ok(all)
     });
-    let readings: Vec<Value> = found.await?.iter().map(reading).collect();
-    Ok(Json(json!({"stream": id, "model": model, "readings": readings})).into_response())
+    let of_model = |(model, readings): (u64, Vec<LatestReading>)| json!({"model": model, "readings": readings.iter().map(reading).collect::<Vec<_>>()});
+    let awaiting: Vec<Value> = found.await?.into_iter().map(of_model).collect();
+    Ok(Json(json!({"stream": id, "awaiting": awaiting})).into_response())
 }
 
 #[cfg(test)]

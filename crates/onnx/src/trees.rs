@@ -64,13 +64,15 @@ enum Columns {
     Signed,
 }
 
+/// What a leaf gives: target, and the bits of the weight.
+type Contribution = (u32, u32);
+
 /// An ensemble. Numbers are kept as bits, so that it can be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Ensemble {
     roots: Vec<u32>,
     nodes: Vec<Node>,
-    /// Target and weight.
-    leaves: Vec<(u32, u32)>,
+    leaves: Vec<Contribution>,
     targets: usize,
     base: Vec<u32>,
     aggregate: Aggregate,
@@ -103,7 +105,7 @@ impl Ensemble {
         let base = |target: usize| self.base.get(target).map_or(0.0, |bits| f32::from_bits(*bits));
         let mut scores: Vec<f32> =
             totals.iter().enumerate().map(|(at, total)| total.unwrap_or(0.0) / share + base(at)).collect();
-        let logistic = |score: f32| 1.0 / (1.0 + (-score).exp());
+        let logistic = |score: f32| 1.0 / (1.0 + libm::expf(-score));
         match (self.columns, self.transform) {
             (Columns::Probability, _) => Ok(vec![1.0 - scores[0], scores[0]]),
             (Columns::Signed, Transform::Logistic) => Ok(vec![logistic(-scores[0]), logistic(scores[0])]),
@@ -112,14 +114,14 @@ impl Ensemble {
             (Columns::Plain, Transform::Logistic) => Ok(scores.into_iter().map(logistic).collect()),
             (Columns::Plain, Transform::Softmax) => {
                 let greatest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                scores.iter_mut().for_each(|score| *score = (*score - greatest).exp());
+                scores.iter_mut().for_each(|score| *score = libm::expf(*score - greatest));
                 let sum: f32 = scores.iter().sum();
                 Ok(scores.into_iter().map(|score| score / sum).collect())
             }
         }
     }
 
-    fn leaf(&self, root: u32, row: &[f32]) -> TractResult<&[(u32, u32)]> {
+    fn leaf(&self, root: u32, row: &[f32]) -> TractResult<&[Contribution]> {
         let mut at = root;
         for _ in 0..MAX_DEPTH {
             match self.nodes[at as usize] {
@@ -300,7 +302,7 @@ fn weights(
     mut nodes: Vec<Node>,
     names: &Names,
     targets: usize,
-) -> TractResult<(Vec<Node>, Vec<(u32, u32)>)> {
+) -> TractResult<(Vec<Node>, Vec<Contribution>)> {
     let list = |name: &str| ints(node, &format!("{prefix}_{name}"));
     let (tree, id, target) = (list("treeids"), list("nodeids"), list("ids"));
     let weight = floats(node, &format!("{prefix}_weights"));
@@ -309,7 +311,7 @@ fn weights(
         !tree.is_empty() && lengths.iter().all(|l| *l == tree.len()),
         "its lists of leaves differ in length"
     );
-    let mut of_leaf: BTreeMap<u32, Vec<(u32, u32)>> = BTreeMap::new();
+    let mut of_leaf: BTreeMap<u32, Vec<Contribution>> = BTreeMap::new();
     for at in 0..tree.len() {
         let place = names.get(&(tree[at], id[at])).context("a weight is of a node that is not there")?;
         ensure!(matches!(nodes[*place as usize], Node::Leaf { .. }), "a weight is of a node that is no leaf");

@@ -38,7 +38,7 @@ impl Awaited {
 /// The readings that await the verdict of a model.
 pub async fn awaiting(api: &Api, stream: StreamId, model: u64) -> anyhow::Result<Vec<Awaited>> {
     let found = api.get(&format!("/v1/streams/{stream}/awaiting?model={model}")).await?;
-    found["readings"].as_array().into_iter().flatten().map(Awaited::read).collect()
+    found["awaiting"][0]["readings"].as_array().into_iter().flatten().map(Awaited::read).collect()
 }
 
 /// The model's row, or why there is none.

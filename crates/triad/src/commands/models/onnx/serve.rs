@@ -134,6 +134,15 @@ fn problem(status: StatusCode, code: &str, detail: impl Into<String>) -> Respons
     response
 }
 
+/// A request that is not answered: status, code, and why.
+struct Refused(StatusCode, &'static str, String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        problem(self.0, self.1, self.2)
+    }
+}
+
 async fn about(State(served): State<Arc<Served>>) -> Response {
     let body = json!({
         "name": "triad", "version": env!("CARGO_PKG_VERSION"), "extensions": [], "models": [served.name],
@@ -144,21 +153,21 @@ async fn about(State(served): State<Arc<Served>>) -> Response {
 type Named = Path<Vec<(String, String)>>;
 
 /// Whether a path names what is served.
-fn named(served: &Served, path: &Named) -> Result<(), Response> {
+fn named(served: &Served, path: &Named) -> Result<(), Refused> {
     let file = hex::encode(served.model.description().file);
     for (key, value) in &path.0 {
         let known = if key == "name" { &served.name } else { &file };
         if value != known {
             let why = format!("there is no such {key} here; there is `{known}`");
-            return Err(problem(StatusCode::NOT_FOUND, "no-such-model", why));
+            return Err(Refused(StatusCode::NOT_FOUND, "no-such-model", why));
         }
     }
     Ok(())
 }
 
 async fn metadata(State(served): State<Arc<Served>>, path: Named) -> Response {
-    if let Err(response) = named(&served, &path) {
-        return response;
+    if let Err(refused) = named(&served, &path) {
+        return refused.into_response();
     }
     axum::Json(protocol::metadata(&served.model, &served.name)).into_response()
 }
@@ -166,7 +175,7 @@ async fn metadata(State(served): State<Arc<Served>>, path: Named) -> Response {
 async fn ready(State(served): State<Arc<Served>>, path: Named) -> Response {
     match named(&served, &path) {
         Ok(()) => axum::Json(json!({"name": served.name, "ready": true})).into_response(),
-        Err(response) => response,
+        Err(refused) => refused.into_response(),
     }
 }
 
@@ -177,21 +186,21 @@ async fn infer(
     request: HttpRequest,
 ) -> Response {
     let checked = named(&served, &path).and_then(|()| json_only(&headers));
-    if let Err(response) = checked {
-        return response;
+    if let Err(refused) = checked {
+        return refused.into_response();
     }
     match body(&served, request).await {
         Ok(bytes) => answer(served, bytes).await,
-        Err(response) => response,
+        Err(refused) => refused.into_response(),
     }
 }
 
 /// The protocol's binary tensors are not read here.
-fn json_only(headers: &HeaderMap) -> Result<(), Response> {
+fn json_only(headers: &HeaderMap) -> Result<(), Refused> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("unreadable").to_owned());
     if text("inference-header-content-length").is_some() {
         let why = "binary tensors are not taken: send the numbers as JSON";
-        return Err(problem(StatusCode::BAD_REQUEST, "bad-request", why));
+        return Err(Refused(StatusCode::BAD_REQUEST, "bad-request", why.to_owned()));
     }
     let kind = text("content-type").unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -200,21 +209,21 @@ fn json_only(headers: &HeaderMap) -> Result<(), Response> {
         return Ok(());
     }
     let why = format!("`{kind}` is not taken: send application/json");
-    Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", why))
+    Err(Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", why))
 }
 
-async fn body(served: &Served, request: HttpRequest) -> Result<Bytes, Response> {
+async fn body(served: &Served, request: HttpRequest) -> Result<Bytes, Refused> {
     let read = axum::body::to_bytes(request.into_body(), served.max_body);
     match tokio::time::timeout(BODY, read).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(_)) => {
             let why =
                 format!("the request is longer than {} bytes, or broke off: see --max-body", served.max_body);
-            Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too-large", why))
+            Err(Refused(StatusCode::PAYLOAD_TOO_LARGE, "too-large", why))
         }
         Err(_) => {
             let why = format!("the request did not come within {} s", BODY.as_secs());
-            Err(problem(StatusCode::REQUEST_TIMEOUT, "too-slow", why))
+            Err(Refused(StatusCode::REQUEST_TIMEOUT, "too-slow", why))
         }
     }
 }
