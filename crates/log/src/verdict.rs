@@ -149,7 +149,7 @@ impl Verdict {
             stream: StreamId(stream),
             model: u64::from_be_bytes(model),
             class: Assurance::from_u8(class).ok_or_else(|| field("class", "0 or 1", class.to_string()))?,
-            kind: VerdictKind::from_u8(kind).ok_or_else(|| field("kind", "0 to 16", kind.to_string()))?,
+            kind: VerdictKind::from_u8(kind).ok_or_else(|| field("kind", "0 to 17", kind.to_string()))?,
             score: Score::from_ppm(score)
                 .ok_or_else(|| field("score", "at most 1000000", score.to_string()))?,
             time_ms: i64::from_be_bytes(time_ms),

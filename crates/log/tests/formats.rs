@@ -85,7 +85,7 @@ fn verdict_kinds_keep_their_numbers() {
     for (number, kind) in (0..).zip(VerdictKind::ALL) {
         assert_eq!((kind.as_u8(), VerdictKind::from_u8(number)), (number, Some(kind)));
     }
-    assert_eq!(VerdictKind::from_u8(17), None);
+    assert_eq!(VerdictKind::from_u8(18), None);
     assert_eq!(
         [0, 1, 2].map(Assurance::from_u8),
         [Some(Assurance::Consensus), Some(Assurance::Attested), None]
