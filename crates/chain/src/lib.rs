@@ -29,6 +29,7 @@ pub mod outline;
 mod past;
 mod prune;
 mod read;
+mod read_attested;
 mod receipts;
 mod restore;
 mod serve;
@@ -64,9 +65,8 @@ pub use log_proofs::LogProof;
 pub use mempool::{Accepted, Answer, Waiter};
 pub use outbox::Work;
 pub use past::{PastError, StateAt, TraceFailure};
-pub use read::{
-    Attested, MAX_PAGE, Page, Reader, Reading, StoredStatement, StoredVerdict, resolved_readings,
-};
+pub use read::{MAX_PAGE, Page, Reader, Reading, StoredStatement, StoredVerdict, resolved_readings};
+pub use read_attested::Attested;
 pub use receipts::ReceiptError;
 pub use serve::FinalBlock;
 pub use snapshot::{
