@@ -52,7 +52,8 @@ impl Body {
         Ok(body)
     }
 
-    fn read(bytes: &Bytes) -> Result<Body, minicbor::decode::Error> {
+    /// Takes it apart; whether it is canonical is not asked.
+    pub(crate) fn read(bytes: &Bytes) -> Result<Body, minicbor::decode::Error> {
         let wrong = || minicbor::decode::Error::message("wrong shape");
         let mut d = Decoder::new(bytes);
         if d.array()? != Some(3) {

@@ -33,7 +33,7 @@ pub fn item_name(item: &[u8]) -> ItemName {
 /// The outline of a block in which the items that `held` says yes to are only named. `None`: this is no block, or none is.
 pub fn outline(block: &Bytes, held: impl Fn(&ItemName) -> bool) -> Option<Bytes> {
     let (checkpoint, body) = split(block).ok()?;
-    let body = Body::decode(&block.slice_ref(body)).ok()?;
+    let body = Body::read(&block.slice_ref(body)).ok()?;
     let mut e = Encoder::new(Vec::new());
     let mut named = 0;
     // Writing into a vector cannot fail.
@@ -123,7 +123,7 @@ fn read(
 /// Items of a block by their places. `None`: it is no block, or has not so many.
 pub fn items(block: &Bytes, places: &[u32]) -> Option<Vec<Bytes>> {
     let (_, body) = split(block).ok()?;
-    let body = Body::decode(&block.slice_ref(body)).ok()?;
+    let body = Body::read(&block.slice_ref(body)).ok()?;
     let all: Vec<&Bytes> = body.statements.iter().chain(&body.transactions).collect();
     places.iter().map(|place| all.get(*place as usize).map(|item| (*item).clone())).collect()
 }
