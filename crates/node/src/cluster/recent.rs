@@ -6,8 +6,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use triad_chain::outline::{ItemName, item_name};
 
-/// Bytes of the items that are remembered; the oldest go. Most are in the pool as well, and the same memory.
+/// Bytes of memory for the items that are remembered; the oldest go.
 const MAX_BYTES: usize = 64 << 20;
+/// What an item takes besides its own bytes: its name twice, places in the map and the queue, the handle of its bytes.
+const OVERHEAD: usize = 128;
 
 #[derive(Debug, Default)]
 pub struct Recent(Mutex<Items>);
@@ -28,12 +30,12 @@ impl Recent {
             if all.by_name.contains_key(&name) {
                 continue;
             }
-            all.bytes += item.len();
+            all.bytes += item.len() + OVERHEAD;
             all.by_name.insert(name, item.clone());
             all.order.push_back(name);
             while all.bytes > MAX_BYTES {
                 let Some(oldest) = all.order.pop_front() else { break };
-                all.bytes -= all.by_name.remove(&oldest).map_or(0, |item| item.len());
+                all.bytes -= all.by_name.remove(&oldest).map_or(0, |item| item.len() + OVERHEAD);
             }
         }
     }
@@ -54,7 +56,7 @@ mod tests {
     #[test]
     fn the_newest_items_are_there_and_memory_is_bounded() {
         let recent = Recent::default();
-        let item = |n: u8| Bytes::from(vec![n; MAX_BYTES / 4]);
+        let item = |n: u8| Bytes::from(vec![n; MAX_BYTES / 4 - OVERHEAD]);
         for n in 0..9 {
             recent.add(&[item(n), item(n)]);
         }
