@@ -183,12 +183,5 @@ fn a_network_survives_kills_and_forgets_nothing_it_acknowledged() {
     assert_eq!(refused["verified"], false, "{refused}");
     assert!(refused["reason"].as_str().unwrap().contains("only 2 of 4"), "{refused}");
 
-    for node in &mut net.nodes {
-        node.stop();
-    }
-    for node in &net.nodes {
-        let audit = audit(&node.data);
-        assert_eq!(audit["ok"], true, "{audit}");
-        assert!(audit["statements"].as_u64().unwrap() >= acknowledged.len() as u64, "{audit}");
-    }
+    net.stop_and_audit(acknowledged.len());
 }

@@ -134,12 +134,5 @@ fn seven_validators_lose_any_two_of_them_and_nothing_else() {
     let pairs: Vec<(u32, u64)> = acknowledged.iter().map(|(n, leaf)| (*n, *leaf)).collect();
     let all: Acknowledged = Arc::new(Mutex::new(pairs));
     check_all(&runtime, &net.nodes[VALIDATORS].http, &all);
-    for node in &mut net.nodes {
-        node.stop();
-    }
-    for node in &net.nodes {
-        let audit = audit(&node.data);
-        assert_eq!(audit["ok"], true, "{audit}");
-        assert!(audit["statements"].as_u64().unwrap() >= acknowledged.len() as u64, "{audit}");
-    }
+    net.stop_and_audit(acknowledged.len());
 }

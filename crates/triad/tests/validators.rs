@@ -163,13 +163,7 @@ fn validators_come_and_go_while_the_load_runs() {
     let all: Acknowledged = Arc::new(Mutex::new(pairs));
     assert!(check_all(&runtime, &net.nodes[5].http, &all) > 100, "the load got through");
 
-    for node in &mut net.nodes {
-        node.stop();
-    }
-    for node in &net.nodes {
-        let audit = audit(&node.data);
-        assert_eq!(audit["ok"], true, "{audit}");
-    }
+    net.stop_and_audit(acknowledged.len());
 }
 
 #[test]
@@ -230,10 +224,5 @@ fn a_chain_of_one_is_followed_and_becomes_one_of_two() {
     assert_eq!(verify(&path, &net.dir.join("genesis.json"))["verified"], true);
     let pairs: Vec<(u32, u64)> = acknowledged.iter().map(|(n, leaf)| (*n, *leaf)).collect();
     check_all(&runtime, &net.nodes[2].http, &Arc::new(Mutex::new(pairs)));
-    for node in &mut net.nodes {
-        node.stop();
-    }
-    for node in &net.nodes {
-        assert_eq!(audit(&node.data)["ok"], true);
-    }
+    net.stop_and_audit(acknowledged.len());
 }

@@ -188,6 +188,18 @@ impl Network {
         }
     }
 
+    /// Stops all in good order; each data directory re-executes to its roots and has so many statements at least.
+    pub fn stop_and_audit(&mut self, statements: usize) {
+        for node in &mut self.nodes {
+            node.stop();
+        }
+        for node in &self.nodes {
+            let audit = super::audit(&node.data);
+            assert_eq!(audit["ok"], true, "{audit}");
+            assert!(audit["statements"].as_u64().unwrap() >= statements as u64, "{audit}");
+        }
+    }
+
     pub fn height(&self, runtime: &Runtime, node: usize) -> u64 {
         let status = runtime.block_on(get(format!("{}/v1/status", self.nodes[node].http)));
         status.and_then(|s| s["height"].as_u64()).unwrap_or(0)
