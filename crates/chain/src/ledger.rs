@@ -84,7 +84,11 @@ pub(crate) struct Inner {
     reigns: RwLock<Arc<Vec<Reign>>>,
     genesis: Block,
     sync: bool,
+    clock: Clock,
 }
+
+/// Says what time it is, in milliseconds since 1970.
+pub(crate) type Clock = Box<dyn Fn() -> u64 + Send + Sync>;
 
 /// Cheap to clone; all clones are one ledger.
 #[derive(Clone)]
@@ -107,7 +111,7 @@ pub enum Judgement {
     UnknownParent,
 }
 
-/// Milliseconds since the epoch by this machine's clock. Only leaders' proposals and doors' early checks use it.
+/// Milliseconds since 1970 by this machine's clock.
 pub fn clock_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
@@ -129,6 +133,16 @@ impl Ledger {
         spec: ChainSpec,
         history: u64,
         sync: bool,
+    ) -> Result<Ledger, ChainError> {
+        Ledger::open_timed(dir, spec, history, sync, Box::new(clock_ms))
+    }
+
+    pub(crate) fn open_timed(
+        dir: &Path,
+        spec: ChainSpec,
+        history: u64,
+        sync: bool,
+        clock: Clock,
     ) -> Result<Ledger, ChainError> {
         let store = Arc::new(Store::open(dir, &spec.hash)?);
         let rules = Rules::new(spec);
@@ -166,8 +180,15 @@ impl Ledger {
             reigns: RwLock::new(reigns),
             genesis,
             sync,
+            clock,
         };
         Ok(Ledger(Arc::new(inner)))
+    }
+
+    /// Milliseconds since 1970 by the clock of this ledger's machine. Only leaders' proposals, what is refused for its time, and doors'
+    /// early checks use it.
+    pub(crate) fn now_ms(&self) -> u64 {
+        (self.0.clock)()
     }
 
     /// Whether this is the only handle left: dropping it closes the store.
@@ -292,7 +313,7 @@ impl Ledger {
         if self.knows(&block.digest) {
             return Ok(Judgement::Valid);
         }
-        let ahead = block.checkpoint.time_ms.saturating_sub(clock_ms());
+        let ahead = block.checkpoint.time_ms.saturating_sub(self.now_ms());
         if leader.is_some() && ahead > MAX_CLOCK_AHEAD_MS {
             return Ok(Judgement::Wait(ahead - MAX_CLOCK_AHEAD_MS));
         }
@@ -398,7 +419,7 @@ impl Ledger {
     /// Wakes the proposer when a silence detector's time has come. Runs for ever.
     pub async fn wake_for_deadlines(self) {
         loop {
-            let now = clock_ms();
+            let now = self.now_ms();
             let next = self.0.store.state.deadlines.first_key().map(|(at, ..)| at);
             match next {
                 Some(at) if at <= now => {

@@ -26,7 +26,7 @@ use crate::error::{ChainError, Refusal, RefusalClass};
 use crate::execute::{check_attestation, holds};
 use crate::gate::Gate;
 use crate::genesis::ATTESTED_MODELS_RULE;
-use crate::ledger::{Ledger, clock_ms};
+use crate::ledger::Ledger;
 use crate::mempool::{Accepted, Answer, Waiter};
 use crate::outbox::Work;
 use crate::state::records::Scheduled;
@@ -139,46 +139,52 @@ impl Submitter {
         {
             return Err(TxRefusal::Unavailable(why));
         }
-        let tx = triad_evm::recover(raw)?;
-        let hash = *tx.tx_hash();
-        let state = self.acceptable(&tx)?;
-        if ready {
-            let next = self.ledger.0.pool.txs().pending_nonce(&tx.signer(), state.nonce);
-            if tx.nonce() > next {
-                return Err(TxRefusal::NonceGap { next, found: tx.nonce() });
-            }
-        }
-        if self.ledger.0.pool.add_transaction(tx, state)? {
-            self.ledger.0.work.notify_one();
-        }
+        let hash = queue_transaction(&self.ledger, raw, ready)?;
         if !self.relayed && self.ledger.0.outbox.is_open() {
             self.ledger.0.outbox.send(Work::Transaction(Bytes::copy_from_slice(raw)));
         }
         Ok(hash)
     }
+}
 
-    /// Whether a transaction can stand in a block at all; its sender's state if so.
-    fn acceptable(&self, tx: &RecoveredTx) -> Result<SenderState, TxRefusal> {
-        let genesis = &self.ledger.spec().genesis;
-        crate::txpool::check(tx, genesis)?;
-        let open = self.ledger.committed();
-        let state = open.state(&self.ledger.0.store);
-        let unavailable = |e: triad_evm::StateError| TxRefusal::Unavailable(e.to_string());
-        let account = state.account(&tx.signer()).map_err(unavailable)?.unwrap_or_default();
-        let code = match account.code_hash == KECCAK256_EMPTY {
-            true => None,
-            false => state.code(&account.code_hash).map_err(unavailable)?,
-        };
-        let delegated = match code {
-            None => false,
-            // EIP-3607: an account with code that is no delegation signs nothing.
-            Some(code) if !code.starts_with(&DELEGATION) => {
-                return Err(TxRefusal::Signature(format!("{} is a contract", tx.signer())));
-            }
-            Some(_) => true,
-        };
-        Ok(SenderState { nonce: account.nonce, balance: account.balance, delegated })
+/// See [`Submitter::transaction`].
+pub(crate) fn queue_transaction(ledger: &Ledger, raw: &[u8], ready: bool) -> Result<B256, TxRefusal> {
+    let tx = triad_evm::recover(raw)?;
+    let hash = *tx.tx_hash();
+    let state = acceptable(ledger, &tx)?;
+    if ready {
+        let next = ledger.0.pool.txs().pending_nonce(&tx.signer(), state.nonce);
+        if tx.nonce() > next {
+            return Err(TxRefusal::NonceGap { next, found: tx.nonce() });
+        }
     }
+    if ledger.0.pool.add_transaction(tx, state)? {
+        ledger.0.work.notify_one();
+    }
+    Ok(hash)
+}
+
+/// Whether a transaction can stand in a block at all; its sender's state if so.
+fn acceptable(ledger: &Ledger, tx: &RecoveredTx) -> Result<SenderState, TxRefusal> {
+    let genesis = &ledger.spec().genesis;
+    crate::txpool::check(tx, genesis)?;
+    let open = ledger.committed();
+    let state = open.state(&ledger.0.store);
+    let unavailable = |e: triad_evm::StateError| TxRefusal::Unavailable(e.to_string());
+    let account = state.account(&tx.signer()).map_err(unavailable)?.unwrap_or_default();
+    let code = match account.code_hash == KECCAK256_EMPTY {
+        true => None,
+        false => state.code(&account.code_hash).map_err(unavailable)?,
+    };
+    let delegated = match code {
+        None => false,
+        // EIP-3607: an account with code that is no delegation signs nothing.
+        Some(code) if !code.starts_with(&DELEGATION) => {
+            return Err(TxRefusal::Signature(format!("{} is a contract", tx.signer())));
+        }
+        Some(_) => true,
+    };
+    Ok(SenderState { nonce: account.nonce, balance: account.balance, delegated })
 }
 
 pub(crate) fn stopping() -> Refusal {
@@ -275,7 +281,7 @@ pub(crate) fn verified(ledger: &Ledger, batch: Vec<Arrived>) -> Fresh {
     }
     let items: Vec<(&Statement, &DeviceKey)> = known.iter().map(|(s, k, ..)| (s, k.as_ref())).collect();
     let good = verify_batch(&items);
-    let now = clock_ms();
+    let now = ledger.now_ms();
     let streams = ledger.spec().genesis.limits.device_streams;
     let attested = match view.get::<Scheduled>(&0) {
         Ok(scheduled) => holds(ledger.spec(), scheduled.as_ref(), ATTESTED_MODELS_RULE, checked_at + 1),

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use triad_log::Certificate;
+use tokio::sync::oneshot;
+use triad_log::{Certificate, Checkpoint};
 
+use crate::submit::{Arrived, hand_over, queue_transaction, verified};
 use crate::*;
 
 /// Secret of the validator's consensus key.
@@ -24,24 +26,32 @@ fn consensus_key() -> ed25519_zebra::SigningKey {
 
 /// A genesis with one validator, open registration, eight funded accounts and the given default models.
 pub fn genesis(default_models: Vec<DefaultModel>) -> Genesis {
+    genesis_of(&[("solo", VALIDATOR)], default_models)
+}
+
+/// The same with these validators, by name and the secret of the consensus key.
+pub fn genesis_of(validators: &[(&str, [u8; 32])], default_models: Vec<DefaultModel>) -> Genesis {
     let chain_id = 7423;
-    let (key, checkpoint) = (consensus_key(), wallet(100));
-    let public: [u8; 32] = ed25519_zebra::VerificationKey::from(&key).into();
-    let message = Validator::possession_message(chain_id, &public, &checkpoint.address());
-    let proof: [u8; 64] = key.sign(&message).into();
+    let validator = |(wallets, (name, secret)): (u8, &(&str, [u8; 32]))| {
+        let (key, checkpoint) = (ed25519_zebra::SigningKey::from(*secret), wallet(wallets));
+        let public: [u8; 32] = ed25519_zebra::VerificationKey::from(&key).into();
+        let message = Validator::possession_message(chain_id, &public, &checkpoint.address());
+        let proof: [u8; 64] = key.sign(&message).into();
+        Validator {
+            name: (*name).to_owned(),
+            consensus_key: Bytes::copy_from_slice(&public),
+            checkpoint_address: checkpoint.address(),
+            fee_recipient: wallet(wallets + 1).address(),
+            consensus_proof: Bytes::copy_from_slice(&proof),
+            checkpoint_proof: Bytes::copy_from_slice(&checkpoint.sign_hash(&keccak256(&message)).as_bytes()),
+        }
+    };
     Genesis {
         version: GENESIS_VERSION,
         name: "test".into(),
         chain_id,
         time_ms: 1_700_000_000_000,
-        validators: vec![Validator {
-            name: "solo".into(),
-            consensus_key: Bytes::copy_from_slice(&public),
-            checkpoint_address: checkpoint.address(),
-            fee_recipient: wallet(101).address(),
-            consensus_proof: Bytes::copy_from_slice(&proof),
-            checkpoint_proof: Bytes::copy_from_slice(&checkpoint.sign_hash(&keccak256(&message)).as_bytes()),
-        }],
+        validators: (100..).step_by(2).zip(validators).map(validator).collect(),
         registrars: vec![wallet(0).address()],
         open_registration: 1,
         fees: Fees { base_fee: 1_000_000_000, evaluation_gas: 2_000, base_fee_to: None },
@@ -55,6 +65,35 @@ pub fn genesis(default_models: Vec<DefaultModel>) -> Genesis {
             .collect(),
         rules: vec![Rule { name: "v1".into(), height: 0 }],
     }
+}
+
+/// A ledger whose machine is simulated: it has this clock, in milliseconds since 1970, and nothing is synced.
+pub fn simulated(
+    dir: &Path,
+    spec: ChainSpec,
+    clock: impl Fn() -> u64 + Send + Sync + 'static,
+) -> Result<Ledger, ChainError> {
+    Ledger::open_timed(dir, spec, HISTORY, false, Box::new(clock))
+}
+
+/// Hands a statement in as a door does, and verifies it at once instead of in a thread of its own.
+pub fn submit_now(ledger: &Ledger, statement: bytes::Bytes) -> oneshot::Receiver<Answer> {
+    let (waiter, answer) = oneshot::channel();
+    let arrived = Arrived { bytes: statement, waiter, source: Arc::default(), relayed: false };
+    hand_over(ledger, verified(ledger, vec![arrived]));
+    answer
+}
+
+/// Hands a transaction in as a door does.
+pub fn send_now(ledger: &Ledger, raw: &[u8]) -> Result<B256, TxRefusal> {
+    queue_transaction(ledger, raw, false)
+}
+
+/// A block of these parts, valid or not; the checkpoint's hash of the body is made to fit.
+pub fn forged(mut checkpoint: Checkpoint, body: Body) -> Block {
+    let bytes = body.encode();
+    checkpoint.body_hash = crate::block::body_hash(&bytes);
+    Block::assemble(checkpoint, body, &bytes)
 }
 
 /// The certificate that a lone validator's finalisation of a block has.

@@ -8,7 +8,7 @@ use alloy_primitives::Address;
 use triad_evm::StateView as _;
 use triad_statement::StatementId;
 
-use super::{Ledger, clock_ms};
+use super::Ledger;
 use crate::admission::Verified;
 use crate::block::Block;
 use crate::error::{ChainError, Refusal};
@@ -18,7 +18,7 @@ impl Ledger {
     /// Builds a block on `parent`, or `None` while there is nothing to put into it. `must`: an empty one, at once.
     pub fn propose(&self, parent: &[u8; 32], proposer: u32, must: bool) -> Result<Option<Block>, ChainError> {
         let Some(open) = self.parent(parent) else { return Ok(None) };
-        let time_ms = clock_ms().max(open.parent.checkpoint.time_ms + 1);
+        let time_ms = self.now_ms().max(open.parent.checkpoint.time_ms + 1);
         let (mut statements, mut transactions) = (Vec::new(), Vec::new());
         if !must {
             let ancestors: Vec<[u8; 32]> = open.ancestors.iter().map(|e| e.block.digest).collect();

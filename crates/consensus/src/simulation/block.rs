@@ -36,6 +36,8 @@ pub(super) struct Content {
 }
 
 const MAX_WEIGHT: u64 = 4096;
+/// What has a larger one is no block of this ledger; a block of the real one, for example.
+const MAX_SALT: u64 = 1;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<(Header, Content), String> {
     let (parent, rest) = bytes.split_first_chunk::<32>().ok_or("no parent")?;
@@ -49,6 +51,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Header, Content), String> {
     let weight = number("weight")?;
     if weight > MAX_WEIGHT {
         return Err("items are too heavy".into());
+    }
+    if salt > MAX_SALT {
+        return Err("nobody has so many twins".into());
     }
     let items = rest.chunks_exact(8 + weight as usize);
     if !items.remainder().is_empty() {

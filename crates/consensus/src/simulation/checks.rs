@@ -1,6 +1,6 @@
 //! What must hold at the end of a run.
 
-use super::{Simulation, block::Digest, node::Validator, roles::Role};
+use super::{Simulation, block::Digest, chain, node::Validator, roles::Role};
 use crate::recall::Voting;
 
 impl Simulation {
@@ -20,9 +20,13 @@ impl Simulation {
             let disk = v.disks[0].lock();
             let (items, blocks) = (disk.items(), disk.digests().len());
             let missing: Vec<u64> = (0..self.submitted).filter(|i| !items.contains(i)).collect();
-            let voting = v.stats.snapshot().voting;
+            let stats = v.stats.snapshot();
+            let (voting, view, leader, tip) = (stats.voting, stats.view, stats.leader, stats.tip);
             let (epoch, sets) = (disk.epoch(), disk.sets());
-            format!("{:?} ({voting:?}) at {blocks}, epoch {epoch} of {sets:?}, misses {missing:?}", v.role)
+            format!(
+                "{:?} ({voting:?}) at {blocks} of {tip}, view {view} of {leader}, epoch {epoch} of {sets:?}, misses {missing:?}",
+                v.role
+            )
         };
         self.validators.iter().map(of).collect::<Vec<_>>().join("; ")
     }
@@ -39,6 +43,22 @@ impl Simulation {
             let before = items.len();
             items.dedup();
             assert_eq!(items.len(), before, "an item is there twice");
+        }
+    }
+
+    /// The files of real chains execute again to the same roots, and certificates are good.
+    pub(super) async fn audit(&mut self) {
+        let Some(world) = self.world.clone() else { return };
+        for index in 0..self.validators.len() {
+            self.end(index).await;
+            let disk = self.validators[index].disks[0].lock();
+            if !self.validators[index].role.is_sound() {
+                continue;
+            }
+            let audit = chain::audit(&disk, &world);
+            let height = disk.digests().len() as u64;
+            assert_eq!((audit.from, audit.height), (0, height), "{:?}", self.validators[index].role);
+            assert!(audit.certificates > 0 || height == 0, "no block has a certificate");
         }
     }
 

@@ -7,6 +7,7 @@ use super::roles::{Role, TRAITORS};
 /// In one run, or in many.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
+    pub(super) runs: u64,
     pub(super) blocks: u64,
     pub(super) items: u64,
     /// Who was not just honest, by place in [`TRAITORS`].
@@ -29,6 +30,7 @@ pub(super) struct Counts {
 
 impl Counts {
     pub(super) fn add(&mut self, other: &Self) {
+        self.runs += other.runs;
         self.blocks += other.blocks;
         self.items += other.items;
         self.traitors.iter_mut().zip(other.traitors).for_each(|(sum, one)| *sum += one);

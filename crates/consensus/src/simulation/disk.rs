@@ -1,19 +1,41 @@
-//! What a simulated ledger keeps.
+//! What a simulated ledger keeps, and what must hold of each block that becomes final.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use bytes::Bytes;
+use tempfile::TempDir;
 
-use super::block::{Digest, is_change, parse};
+use super::block::{Digest, INVALID, is_change};
+use super::clock::MAX_HONEST_SKEW;
+use super::ledger::MAX_CLOCK_AHEAD;
 use super::reign::Reign;
 use crate::{Block, EpochSpan};
+
+/// Free space that a file system in memory must have to be used: a run takes some megabytes.
+const ROOM: u64 = 1 << 30;
+
+/// A directory, in memory if it can be: a store that is opened and closed over and over syncs little else.
+pub(super) fn in_memory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(memory).map_or(0, |fs| fs.f_bavail * fs.f_frsize);
+    let made = if room > ROOM { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.or_else(|_| tempfile::tempdir()).expect("a directory")
+}
+
+/// A final block.
+#[derive(Debug)]
+pub(super) struct Final {
+    pub(super) block: Block,
+    pub(super) certificate: Option<Bytes>,
+    items: Vec<u64>,
+    time: u64,
+}
 
 /// What survives a crash.
 #[derive(Debug)]
 pub(super) struct Disk {
-    pub(super) blocks: Vec<(Block, Option<Bytes>)>,
-    /// Of the last block.
-    pub(super) time: u64,
+    pub(super) blocks: Vec<Final>,
+    /// Of the last block of a ledger in memory.
     pub(super) root: Digest,
     pub(super) final_items: BTreeSet<u64>,
     pub(super) queue: BTreeSet<u64>,
@@ -21,28 +43,78 @@ pub(super) struct Disk {
     all: Vec<[u8; 32]>,
     pub(super) reign: Reign,
     pub(super) spans: Arc<Vec<EpochSpan>>,
+    /// Of the real chain.
+    dir: Option<TempDir>,
 }
 
 impl Disk {
     pub(super) fn new(all: Vec<[u8; 32]>, reign: Reign) -> Self {
         let mut this = Self {
             blocks: Vec::new(),
-            time: 0,
             root: Digest::default(),
             final_items: BTreeSet::new(),
             queue: BTreeSet::new(),
             all,
             reign,
             spans: Arc::default(),
+            dir: None,
         };
         this.spans = Arc::new(vec![this.span()]);
         this
+    }
+
+    /// With room for the real chain.
+    pub(super) fn with_chain(all: Vec<[u8; 32]>, reign: Reign) -> Self {
+        Self { dir: Some(in_memory()), ..Self::new(all, reign) }
+    }
+
+    /// Where the real chain is.
+    pub(super) fn chain(&self) -> Option<&Path> {
+        self.dir.as_ref().map(TempDir::path)
     }
 
     fn span(&self) -> EpochSpan {
         let Reign { epoch, first, last, now, .. } = self.reign;
         let chosen = self.all.iter().enumerate().filter(|(i, _)| now >> i & 1 == 1);
         EpochSpan { epoch, first, last, validators: chosen.map(|(_, key)| *key).collect() }
+    }
+
+    /// The last block.
+    pub(super) fn tip(&self) -> Option<&Block> {
+        self.blocks.last().map(|last| &last.block)
+    }
+
+    /// Its time.
+    pub(super) fn time(&self) -> u64 {
+        self.blocks.last().map_or(0, |last| last.time)
+    }
+
+    /// Keeps the next block. `clock`: what a clock shows that is kept.
+    pub(super) fn commit(
+        &mut self,
+        block: Block,
+        certificate: Option<Bytes>,
+        items: Vec<u64>,
+        time: u64,
+        clock: Option<u64>,
+    ) -> Result<(), String> {
+        let (height, before) = (block.height, self.time());
+        for item in &items {
+            if *item == INVALID || !self.final_items.insert(*item) {
+                return Err(format!("item {item} in block {height} is invalid or there twice"));
+            }
+            self.queue.remove(item);
+        }
+        if time <= before {
+            return Err(format!("block {height} is of {time}, its parent of {before}"));
+        }
+        // Some validator whose clock is kept judged it before.
+        let ahead = clock.map_or(0, |now| time.saturating_sub(now));
+        if ahead > MAX_CLOCK_AHEAD + 2 * MAX_HONEST_SKEW.as_millis() as u64 {
+            return Err(format!("block {height} is of {time}, which is {ahead} ahead"));
+        }
+        self.blocks.push(Final { block, certificate, items, time });
+        Ok(())
     }
 
     pub(super) fn step(&mut self, height: u64, items: &[u64]) {
@@ -73,7 +145,7 @@ impl Disk {
     }
 
     pub(super) fn digests(&self) -> Vec<Digest> {
-        self.blocks.iter().map(|(block, _)| block.digest).collect()
+        self.blocks.iter().map(|made| made.block.digest).collect()
     }
 
     pub(super) fn items(&self) -> Vec<u64> {
@@ -85,8 +157,7 @@ impl Disk {
         self.blocks
             .iter()
             .skip(height as usize)
-            .flat_map(|(block, _)| parse(&block.bytes).map(|(_, content)| content.items))
-            .flatten()
+            .flat_map(|made| made.items.iter().copied())
             .filter(|item| !is_change(*item))
             .collect()
     }

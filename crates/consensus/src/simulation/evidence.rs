@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{NAMESPACE, Simulation, roles::Role};
+use super::{Simulation, roles::Role};
 use crate::public_key;
 
 impl Simulation {
@@ -13,7 +13,7 @@ impl Simulation {
         for keeper in &self.validators {
             for evidence in keeper.evidence.held().records {
                 let accused = &self.validators[self.index_of(&evidence.validator)];
-                assert_eq!(evidence.verify(NAMESPACE, &public_key(&accused.secret)), Ok(()));
+                assert_eq!(evidence.verify(&self.namespace(), &public_key(&accused.secret)), Ok(()));
                 assert_eq!(accused.role, Role::Equivocator, "a {:?} accuses: {evidence:?}", keeper.role);
                 if keeper.role == Role::Honest {
                     convicted.insert(evidence.validator);

@@ -20,7 +20,7 @@ use commonware_utils::Probability;
 use rand::{SeedableRng as _, rngs::StdRng};
 
 use super::{
-    QUOTA, Simulation,
+    Ledgers, QUOTA, Simulation,
     bent::{Fate, Trick},
     ledger::{Flaw, Size},
     roles::Role,
@@ -92,7 +92,8 @@ struct Measured {
 
 async fn measure(context: deterministic::Context, n: usize, load: Load) -> Measured {
     let mut simulation =
-        Simulation::of(context, StdRng::seed_from_u64(1), vec![Role::Honest; n], Flaw::None).await;
+        Simulation::of(context, StdRng::seed_from_u64(1), vec![Role::Honest; n], Flaw::None, Ledgers::Model)
+            .await;
     let meter = Meter::new(n);
     simulation.size = Size { items: 1000, weight: STATEMENT - 8, max_bytes: 1 << 20 };
     simulation.meter = Some(meter.clone());
@@ -109,7 +110,7 @@ async fn measure(context: deterministic::Context, n: usize, load: Load) -> Measu
         simulation.start(index).await;
         let control = simulation.oracle.control(simulation.keys[index].clone());
         let (sender, mut receiver) = control.register(GOSSIP, QUOTA).await.expect("a channel");
-        let ledger = simulation.validators[index].ledger.clone().expect("it was started");
+        let ledger = simulation.validators[index].ledgers.first().cloned().expect("it was started");
         simulation.context.child("gossip").spawn(move |_| async move {
             while let Ok((_, message)) = receiver.recv().await {
                 let statements = message.as_ref().chunks_exact(STATEMENT as usize);
@@ -136,7 +137,7 @@ async fn measure(context: deterministic::Context, n: usize, load: Load) -> Measu
             let at = (count / load.batch) as usize % n;
             let mut message = Vec::new();
             for id in count..count + load.batch {
-                simulation.validators[at].ledger.as_ref().expect("it was started").submit(id);
+                simulation.validators[at].ledgers.first().expect("it was started").submit(id);
                 waiting.insert(id, (at, now));
                 message.extend_from_slice(&id.to_be_bytes());
                 message.resize(message.len() + STATEMENT as usize - 8, 0);

@@ -22,6 +22,7 @@
 
 mod bent;
 mod block;
+mod chain;
 mod checks;
 mod clock;
 mod counts;
@@ -32,6 +33,7 @@ mod fuse;
 mod growth;
 mod ledger;
 mod machine;
+mod model;
 mod node;
 mod reign;
 mod roles;
@@ -40,6 +42,7 @@ mod runs;
 mod torn;
 mod tricks;
 mod trouble;
+mod world;
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -63,12 +66,22 @@ use node::Validator;
 use reign::Reign;
 use roles::Role;
 use rough::Roughness;
+use world::World;
 
 const NAMESPACE: &[u8] = b"triad-simulation";
 /// Simulated time in which everything heals at the end.
 const HEALS_WITHIN: Duration = Duration::from_secs(60);
 /// Messages a second and channel. commonware makes room for a second's worth beforehand, in each start of each validator.
 const QUOTA: Quota = Quota::per_second(NZU32!(1_000));
+
+/// What stands behind consensus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ledgers {
+    /// A model of the real one, in memory.
+    Model,
+    /// The real one.
+    Chain,
+}
 
 struct Simulation {
     context: Context,
@@ -85,6 +98,8 @@ struct Simulation {
     slow: Option<(usize, Duration)>,
     roughness: Arc<Roughness>,
     size: Size,
+    /// The real chain, in place of ledgers in memory.
+    world: Option<Arc<World>>,
     /// Counts what is sent.
     meter: Option<Meter>,
     /// All ledgers are broken on purpose.
@@ -108,7 +123,7 @@ fn key_of(bytes: [u8; 32]) -> PublicKey {
 }
 
 impl Simulation {
-    async fn new(context: Context, seed: u64, flaw: Flaw) -> Self {
+    async fn new(context: Context, seed: u64, flaw: Flaw, ledgers: Ledgers) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let n = if rng.random_ratio(1, 4) { 7 } else { 4 };
         let mut roles = Role::draw(n, &mut rng);
@@ -117,11 +132,16 @@ impl Simulation {
             roles = vec![Role::Honest; n];
             roles[rng.random_range(0..n)] = Role::Mistimed;
         }
-        Self::of(context, rng, roles, flaw).await
+        Self::of(context, rng, roles, flaw, ledgers).await
+    }
+
+    /// What signatures are for.
+    fn namespace(&self) -> Vec<u8> {
+        self.world.as_ref().map_or(NAMESPACE.to_vec(), |world| world.spec.namespace())
     }
 
     /// A network of validators of these roles.
-    async fn of(context: Context, mut rng: StdRng, roles: Vec<Role>, flaw: Flaw) -> Self {
+    async fn of(context: Context, mut rng: StdRng, roles: Vec<Role>, flaw: Flaw, ledgers: Ledgers) -> Self {
         let n = roles.len();
         let mut secrets: Vec<[u8; 32]> = (1..=n as u8).map(|i| [i; 32]).collect();
         secrets.sort_by_key(public_key);
@@ -137,7 +157,10 @@ impl Simulation {
         let _task = network.start();
         let all: Vec<[u8; 32]> = secrets.iter().map(public_key).collect();
         let first = Reign::first((1 << n) - 1);
-        let fresh = move || [(); 2].map(|()| Arc::new(Mutex::new(Disk::new(all.clone(), first))));
+        let world = (ledgers == Ledgers::Chain).then(|| World::new(&secrets));
+        let namespace = world.as_ref().map_or(NAMESPACE.to_vec(), |world| world.spec.namespace());
+        let disk = if world.is_some() { Disk::with_chain } else { Disk::new };
+        let fresh = move || [(); 2].map(|()| Arc::new(Mutex::new(disk(all.clone(), first))));
         let start = context.current();
         let mut clock = |role| match role {
             Role::Mistimed => SkewedClock::wrong(start, &mut rng),
@@ -152,16 +175,17 @@ impl Simulation {
                 hardware: Hardware::new(clock(role), flaw != Flaw::NeverSyncs),
                 disks: fresh(),
                 dirs: [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory")],
-                ledger: None,
+                ledgers: Vec::new(),
                 tasks: Vec::new(),
                 starts: 0,
                 ended: Arc::default(),
-                evidence: Arc::new(EvidenceStore::in_memory(NAMESPACE)),
+                evidence: Arc::new(EvidenceStore::in_memory(&namespace)),
                 wiped: 0,
                 stats: Arc::default(),
             })
             .collect();
-        let changing = rng.random_ratio(1, 3);
+        // The real chain's epochs are too long for these runs.
+        let changing = rng.random_ratio(1, 3) && world.is_none();
         let far = if rng.random_ratio(1, 8) { 400 } else { 40 };
         let roughness = Arc::new(Roughness::draw(&mut rng));
         let link = Link {
@@ -182,7 +206,8 @@ impl Simulation {
             link,
             slow: None,
             roughness,
-            size: Size::SMALL,
+            size: if world.is_some() { Size::REAL } else { Size::SMALL },
+            world,
             meter: None,
             flaw,
             fresh: Box::new(fresh),
@@ -196,11 +221,24 @@ impl Simulation {
         this
     }
 
+    /// Short for real chains, so that there are more blocks.
+    fn heartbeat(&self) -> Duration {
+        Duration::from_millis(if self.world.is_some() { 300 } else { 2000 })
+    }
+
+    /// What only one validator has waits for its turns, one in a round of heartbeats if nobody else has anything, and each takes a
+    /// block's worth.
+    fn turns(&self) -> Duration {
+        let most = self.sound().map(|v| v.disks[0].lock().queue.len()).max().unwrap_or(0);
+        self.heartbeat() * (self.validators.len() * (most / self.size.items)) as u32
+    }
+
     async fn run_all(mut self) -> Counts {
         for index in 0..self.validators.len() {
             self.start(index).await;
         }
-        let steps = self.rng.random_range(10..40);
+        let most = if self.world.is_some() { 120 } else { 40 };
+        let steps = self.rng.random_range(10..most);
         for _ in 0..steps {
             for _ in 0..self.rng.random_range(0..6) {
                 self.submit();
@@ -231,11 +269,11 @@ impl Simulation {
         self.submit();
         // Who held an item and never got a place in the set could not propose it; its sender was told nothing and tries again.
         if self.changing {
-            for ledger in self.sound().filter_map(|v| v.ledger.as_ref()) {
+            for ledger in self.sound().filter_map(|v| v.ledgers.first()) {
                 (0..self.submitted).for_each(|item| ledger.submit(item));
             }
         }
-        let deadline = self.context.current() + HEALS_WITHIN;
+        let deadline = self.context.current() + HEALS_WITHIN + self.turns();
         while !self.complete() {
             assert!(self.context.current() < deadline, "not healed: {}", self.describe());
             self.context.sleep(Duration::from_millis(100)).await;
@@ -246,7 +284,9 @@ impl Simulation {
             }
         }
         self.check();
+        self.audit().await;
         let mut counts = Counts {
+            runs: 1,
             blocks: self.agreement.height(),
             items: self.submitted,
             denied: self.denied(),

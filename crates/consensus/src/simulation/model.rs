@@ -13,83 +13,11 @@ use commonware_utils::sync::Mutex;
 use tokio::sync::Notify;
 
 use super::block::{Content, Digest, INVALID, build, genesis, is_change, outline, outlined, parse, root};
-use super::clock::MAX_HONEST_SKEW;
 use super::disk::Disk;
+use super::ledger::{Agreement, Flaw, Kind, Lie, MAX_CLOCK_AHEAD};
 use super::machine::Machine;
 use super::reign::{NOTICE, Reign};
 use crate::{Application, At, Block, EpochSpan, Filled, Header, Stored};
-
-/// Milliseconds that a block may be ahead of a clock that judges it.
-const MAX_CLOCK_AHEAD: u64 = 500;
-
-/// What all honest validators finalised, checked at each commit.
-#[derive(Default, Debug)]
-pub(super) struct Agreement(Mutex<BTreeMap<u64, Digest>>);
-
-impl Agreement {
-    fn commit(&self, height: u64, digest: Digest) {
-        let mut all = self.0.lock();
-        let first = *all.entry(height).or_insert(digest);
-        assert_eq!(first, digest, "two final blocks at height {height}");
-    }
-
-    pub(super) fn height(&self) -> u64 {
-        self.0.lock().last_key_value().map_or(0, |(height, _)| *height)
-    }
-}
-
-/// How large blocks become.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Size {
-    /// Items a block.
-    pub(super) items: usize,
-    /// Bytes of an item, beside its number.
-    pub(super) weight: u64,
-    /// Bytes of a block.
-    pub(super) max_bytes: usize,
-}
-
-impl Size {
-    pub(super) const SMALL: Self = Self { items: 4, weight: 0, max_bytes: 4096 };
-}
-
-/// What is wrong with a ledger, to see that it is noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
-    None,
-    /// It does not know what unfinalised ancestors hold.
-    ForgetsAncestors,
-    /// It does not wait for its clock.
-    BelievesAnyClock,
-    /// The disk under it says that it has synced, and has not.
-    NeverSyncs,
-}
-
-/// What is wrong with the blocks of a liar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lie {
-    /// An item is.
-    Item,
-    /// An item is there twice.
-    Twice,
-    /// The state after it is another.
-    Root,
-    /// It is no later than its parent.
-    Time,
-}
-
-/// How a ledger behaves.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Kind {
-    /// Two with different ones make different blocks of the same items.
-    pub(super) salt: u64,
-    /// Every other block is one that nobody accepts.
-    pub(super) lie: Option<Lie>,
-    pub(super) flaw: Flaw,
-    pub(super) size: Size,
-    /// Its clock is kept: what becomes final is not ahead of it.
-    pub(super) keeps_time: bool,
-}
 
 /// A block that is not final.
 #[derive(Debug)]
@@ -121,9 +49,9 @@ struct Inner {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Ledger(Arc<Inner>);
+pub(super) struct Model(Arc<Inner>);
 
-impl Ledger {
+impl Model {
     pub(super) fn open(
         disk: Arc<Mutex<Disk>>,
         machine: Machine,
@@ -150,7 +78,7 @@ impl Ledger {
 
     fn parent(&self, parent: &Digest) -> Option<Parent> {
         let disk = self.0.disk.lock();
-        let tip = disk.blocks.last().map_or(genesis().digest, |(block, _)| block.digest);
+        let tip = disk.tip().map_or(genesis().digest, |block| block.digest);
         let mut used = disk.final_items.clone();
         let pending = self.0.pending.lock();
         let mut at = *parent;
@@ -164,7 +92,7 @@ impl Ledger {
             at = executed.parent;
         }
         let newest = unfinal.first().map(|newest| &newest.content);
-        let (time, root) = newest.map_or((disk.time, disk.root), |content| (content.time, content.root));
+        let (time, root) = newest.map_or((disk.time(), disk.root), |content| (content.time, content.root));
         let step = |reign: Reign, block: &Executed| reign.step(block.height, &block.content.items);
         Some(Parent { used, time, root, reign: unfinal.into_iter().rev().fold(disk.reign, step) })
     }
@@ -195,7 +123,7 @@ impl Ledger {
     }
 }
 
-impl Application for Ledger {
+impl Application for Model {
     const EPOCH_NOTICE: u64 = NOTICE;
 
     fn epochs(&self) -> Arc<Vec<EpochSpan>> {
@@ -266,7 +194,7 @@ impl Application for Ledger {
     }
 
     fn knows(&self, digest: &Digest) -> bool {
-        let tip = self.0.disk.lock().blocks.last().map_or(genesis().digest, |(block, _)| block.digest);
+        let tip = self.0.disk.lock().tip().map_or(genesis().digest, |block| block.digest);
         tip == *digest || self.0.pending.lock().contains_key(digest)
     }
 
@@ -275,11 +203,10 @@ impl Application for Ledger {
     }
 
     async fn finalized(&self, block: Block, certificate: Option<Bytes>) -> Result<(), String> {
-        let now = self.now();
         let mut disk = self.0.disk.lock();
         let height = disk.blocks.len() as u64;
         if block.height <= height {
-            let again = disk.blocks[block.height as usize - 1].0.digest == block.digest;
+            let again = disk.blocks[block.height as usize - 1].block.digest == block.digest;
             return if again { Ok(()) } else { Err("another block came again".into()) };
         }
         if block.height != height + 1 {
@@ -289,27 +216,14 @@ impl Application for Ledger {
             agreement.commit(block.height, block.digest);
         }
         let (_, Content { time, items, root: after, .. }) = parse(&block.bytes)?;
-        for item in &items {
-            if *item == INVALID || !disk.final_items.insert(*item) {
-                return Err(format!("item {item} in block {} is invalid or there twice", block.height));
-            }
-            disk.queue.remove(item);
-        }
-        if time <= disk.time {
-            return Err(format!("block {} is of {time}, its parent of {}", block.height, disk.time));
-        }
-        // Some validator whose clock is kept judged it before.
-        let latest = now + MAX_CLOCK_AHEAD + 2 * MAX_HONEST_SKEW.as_millis() as u64;
-        if self.0.kind.keeps_time && time > latest {
-            return Err(format!("block {} is of {time}, which is {} ahead", block.height, time - now));
-        }
         if after != root(&disk.root, &items) {
             return Err(format!("the root of block {} is not that of its items", block.height));
         }
-        (disk.time, disk.root) = (time, after);
+        let clock = self.0.kind.keeps_time.then(|| self.now());
+        disk.root = after;
         disk.step(block.height, &items);
         self.0.pending.lock().retain(|_, executed| executed.height > block.height);
-        disk.blocks.push((block, certificate));
+        disk.commit(block, certificate, items, time, clock)?;
         if !disk.queue.is_empty() {
             self.0.work.notify_one();
         }
@@ -368,8 +282,8 @@ impl Application for Ledger {
         let disk = self.0.disk.lock();
         let found = match at {
             At::Height(height) => disk.blocks.get(height.checked_sub(1)? as usize),
-            At::Digest(digest) => disk.blocks.iter().find(|(block, _)| block.digest == digest),
+            At::Digest(digest) => disk.blocks.iter().find(|found| found.block.digest == digest),
         };
-        found.map(|(block, certificate)| Stored { block: block.clone(), certificate: certificate.clone() })
+        found.map(|found| Stored { block: found.block.clone(), certificate: found.certificate.clone() })
     }
 }

@@ -6,7 +6,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use commonware_cryptography::ed25519::PublicKey;
@@ -17,12 +16,14 @@ use futures::future::select_all;
 use rand::RngExt as _;
 
 use super::{
-    NAMESPACE, QUOTA, Simulation,
+    QUOTA, Simulation,
     bent::{Bent, Fate, Trick},
+    chain::Chain,
     disk::Disk,
     flood::{self, Heap},
     ledger::{Kind, Ledger, Lie},
     machine::{Hardware, Machine},
+    model::Model,
     roles::Role,
     rough::{self, Rough},
     tricks,
@@ -43,7 +44,8 @@ pub(super) struct Validator {
     pub(super) hardware: Arc<Hardware>,
     pub(super) disks: [Arc<Mutex<Disk>>; 2],
     pub(super) dirs: [tempfile::TempDir; 2],
-    pub(super) ledger: Option<Ledger>,
+    /// Of an equivocator two; empty while it is off.
+    pub(super) ledgers: Vec<Ledger>,
     pub(super) tasks: Vec<Task<()>>,
     pub(super) starts: u64,
     /// It was told that its key is in use elsewhere, and stopped.
@@ -67,11 +69,12 @@ fn named<S, R>(channels: Vec<(S, R)>) -> Channels<S, R> {
 impl Simulation {
     fn setup(&self, index: usize, twin: usize, app: Ledger) -> Setup<Ledger> {
         let validator = &self.validators[index];
+        let namespace = self.namespace();
         let address = |i: usize| SocketAddr::from(([127, 0, 0, 1], 1000 + i as u16));
         let keys: Vec<[u8; 32]> = self.validators.iter().map(|v| public_key(&v.secret)).collect();
         let dir = validator.dirs[twin].path();
-        let mut config = Config::new(dir, validator.secret, NAMESPACE, keys.clone());
-        config.heartbeat = Duration::from_secs(2);
+        let mut config = Config::new(dir, validator.secret, namespace.clone(), keys.clone());
+        config.heartbeat = self.heartbeat();
         config.network = Some(Network {
             listen: address(index),
             peers: keys.iter().enumerate().map(|(i, key)| (*key, address(i))).collect(),
@@ -82,17 +85,17 @@ impl Simulation {
         let lock = directory::lock(dir).expect("nobody else has it");
         let own = public_key(&validator.secret);
         // The simulated disk is elsewhere: this one only says whose directory it is.
-        let directory = Directory::open(lock, &own, NAMESPACE, journal_partition);
+        let directory = Directory::open(lock, &own, &namespace, journal_partition);
         let directory = directory.unwrap_or_else(|_| {
             let fresh = dir.join(format!("run-{}", validator.starts));
             std::fs::create_dir_all(&fresh).expect("a directory");
             let lock = directory::lock(&fresh).expect("nobody else has it");
-            Directory::open(lock, &own, NAMESPACE, journal_partition).expect("a fresh directory")
+            Directory::open(lock, &own, &namespace, journal_partition).expect("a fresh directory")
         });
         Setup {
             checked,
-            namespace: NAMESPACE.to_vec(),
-            epochs: Epochs::new(NAMESPACE, Ledger::EPOCH_NOTICE, &spans).expect("sound epochs"),
+            epochs: Epochs::new(&namespace, Ledger::EPOCH_NOTICE, &spans).expect("sound epochs"),
+            namespace,
             app,
             max_block_bytes: self.size.max_bytes,
             heartbeat: config.heartbeat,
@@ -145,10 +148,14 @@ impl Simulation {
                 keeps_time: role.is_sound() && role != Role::Mistimed,
             };
             let machine = this.machine(index).child("ledger");
-            Ledger::open(validator.disks[twin].clone(), machine, kind, agreement)
+            let disk = validator.disks[twin].clone();
+            match &this.world {
+                None => Ledger::Model(Model::open(disk, machine, kind, agreement)),
+                Some(world) => Ledger::Chain(Chain::open(disk, world.clone(), machine, kind, agreement)),
+            }
         };
         let first = ledger(self, 0);
-        self.validators[index].ledger = Some(first.clone());
+        self.validators[index].ledgers.push(first.clone());
         if role != Role::Equivocator {
             self.validators[index].stats = Arc::default();
             let setup = self.setup(index, 0, first);
@@ -184,8 +191,10 @@ impl Simulation {
             left.push((self.bent(number, sender.clone(), Some(twins[0].clone())), self.rough(index, a)));
             right.push((self.bent(number, sender, Some(twins[1].clone())), self.rough(index, b)));
         }
-        for (twin, channels) in [left, right].into_iter().enumerate() {
-            let setup = self.setup(index, twin, ledger(self, twin));
+        let second = ledger(self, 1);
+        self.validators[index].ledgers.push(second.clone());
+        for (twin, (ledger, channels)) in [(first, left), (second, right)].into_iter().enumerate() {
+            let setup = self.setup(index, twin, ledger);
             self.run(index, twin, setup, named(channels));
         }
     }
@@ -272,7 +281,11 @@ impl Simulation {
             task.abort();
             let _ = task.await;
         }
-        self.validators[index].ledger = None;
+        for ledger in std::mem::take(&mut self.validators[index].ledgers) {
+            if let Ledger::Chain(ledger) = ledger {
+                ledger.closed(&self.context).await;
+            }
+        }
     }
 
     /// The power fails: what was not synced may be gone, or there in part.

@@ -9,18 +9,21 @@ use std::{
 use commonware_runtime::{Runner as _, deterministic};
 use commonware_utils::sync::Mutex;
 
-use super::{Simulation, counts::Counts, ledger::Flaw};
+use super::{Ledgers, Simulation, counts::Counts, ledger::Flaw};
 
 /// One run, and a digest of all that happened in it.
-fn simulate(seed: u64, flaw: Flaw) -> (Counts, String) {
+fn simulate(seed: u64, flaw: Flaw, ledgers: Ledgers) -> (Counts, String) {
     // Some day long after 1970, so that a clock may be behind.
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let config = deterministic::Config::new().with_seed(seed).with_start_time(start);
     let config = config.with_timeout(Some(Duration::from_secs(600)));
     let runner = deterministic::Runner::new(config);
+    if std::env::var("TRIAD_LOG").is_ok() {
+        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false).try_init();
+    }
     runner.start(|context| async move {
         let auditor = context.auditor().clone();
-        let simulation = Simulation::new(context, seed, flaw).await;
+        let simulation = Simulation::new(context, seed, flaw, ledgers).await;
         let counts = simulation.run_all().await;
         (counts, auditor.state())
     })
@@ -34,6 +37,7 @@ fn number(name: &str, default: u64) -> u64 {
 fn run_seeds(
     seeds: std::ops::Range<u64>,
     flaw: Flaw,
+    ledgers: Ledgers,
 ) -> Result<Counts, (u64, Box<dyn std::any::Any + Send>)> {
     let next = AtomicU64::new(seeds.start);
     let sum = Mutex::new(Counts::default());
@@ -46,7 +50,7 @@ fn run_seeds(
                     if seed >= seeds.end || failed.lock().is_some() {
                         return;
                     }
-                    match catch_unwind(AssertUnwindSafe(|| simulate(seed, flaw))) {
+                    match catch_unwind(AssertUnwindSafe(|| simulate(seed, flaw, ledgers))) {
                         Ok((one, _)) => {
                             sum.lock().add(&one);
                         }
@@ -64,26 +68,15 @@ fn run_seeds(
     }
 }
 
-#[test]
-fn networks_in_trouble_agree_lose_nothing_and_heal() {
+/// Runs that many seeds, or as many as somebody asks for.
+fn run(runs: u64, ledgers: Ledgers) -> Counts {
     let first = number("TRIAD_SEED", 1);
-    let runs = number("TRIAD_SIM_RUNS", 120);
+    let runs = number("TRIAD_SIM_RUNS", runs);
     let started = std::time::Instant::now();
-    match run_seeds(first..first + runs, Flaw::None) {
+    match run_seeds(first..first + runs, Flaw::None, ledgers) {
         Ok(counts) => {
             println!("{runs} runs, {counts}, {:?}", started.elapsed());
-            if runs < 100 {
-                return;
-            }
-            assert!(counts.traitors.iter().all(|count| *count > 0), "some traitor was in no run");
-            assert!(counts.mixed > 0, "no traitors of several kinds met");
-            // A wiped validator whose votes nobody in reach saw is not; most are.
-            assert!(counts.denied > 0, "no amnesiac was found out");
-            assert!(counts.changes > 0, "no set of validators ever changed");
-            // One whose contradicting votes reached different validators is not.
-            assert!(counts.convicted > 0, "there is no evidence against any equivocator");
-            assert!(counts.stopped > 0, "no validator stopped within its work");
-            assert!(counts.torn > 0, "no file was ever torn");
+            counts
         }
         Err((seed, panic)) => {
             eprintln!("simulation {seed} failed: TRIAD_SEED={seed} TRIAD_SIM_RUNS=1 repeats it");
@@ -92,22 +85,53 @@ fn networks_in_trouble_agree_lose_nothing_and_heal() {
     }
 }
 
+#[test]
+fn networks_in_trouble_agree_lose_nothing_and_heal() {
+    let counts = run(120, Ledgers::Model);
+    if counts.runs < 100 {
+        return;
+    }
+    assert!(counts.traitors.iter().all(|count| *count > 0), "some traitor was in no run");
+    assert!(counts.mixed > 0, "no traitors of several kinds met");
+    // A wiped validator whose votes nobody in reach saw is not; most are.
+    assert!(counts.denied > 0, "no amnesiac was found out");
+    assert!(counts.changes > 0, "no set of validators ever changed");
+    // One whose contradicting votes reached different validators is not.
+    assert!(counts.convicted > 0, "there is no evidence against any equivocator");
+    assert!(counts.stopped > 0, "no validator stopped within its work");
+    assert!(counts.torn > 0, "no file was ever torn");
+}
+
+/// The same with the ledger of a node: executed blocks, a store that is opened again after each crash, an audit at the end.
+#[test]
+fn real_chains_in_trouble_agree_lose_nothing_and_heal() {
+    run(20, Ledgers::Chain);
+}
+
 /// Two blocks were certified and not final while the ledger was not allowed to be that far behind: nobody proposed.
 /// That was before clocks, torn writes and more traitors drew numbers of their own: this seed names another run now, and one in
 /// which the fault would show again has still to be found.
 #[test]
 fn two_unfinal_blocks_do_not_hold_proposing() {
-    simulate(1316, Flaw::None);
+    simulate(1316, Flaw::None, Ledgers::Model);
+}
+
+/// The simulated disk lost a durable write once, when an earlier one to the same place was torn, and a validator's cache would not open.
+#[test]
+fn a_torn_write_does_not_undo_a_later_durable_one() {
+    simulate(30951, Flaw::None, Ledgers::Model);
 }
 
 #[test]
 fn a_seed_repeats_its_run() {
-    assert_eq!(simulate(7, Flaw::None), simulate(7, Flaw::None));
+    for ledgers in [Ledgers::Model, Ledgers::Chain] {
+        assert_eq!(simulate(7, Flaw::None, ledgers), simulate(7, Flaw::None, ledgers));
+    }
 }
 
 /// What the simulation checks can fail: with ledgers that have a flaw, it does. The words of the first failure.
-fn found_out(flaw: Flaw) -> String {
-    let Err((seed, panic)) = run_seeds(1..80, flaw) else {
+fn found_out(flaw: Flaw, ledgers: Ledgers) -> String {
+    let Err((seed, panic)) = run_seeds(1..80, flaw, ledgers) else {
         panic!("all ledgers have the flaw {flaw:?} in 79 runs, and nobody noticed");
     };
     let why = panic.downcast::<String>().map_or_else(|_| String::new(), |why| *why);
@@ -117,19 +141,21 @@ fn found_out(flaw: Flaw) -> String {
 
 #[test]
 fn ledgers_that_forget_their_ancestors_are_found_out() {
-    let why = found_out(Flaw::ForgetsAncestors);
+    let why = found_out(Flaw::ForgetsAncestors, Ledgers::Model);
     // The same item comes again in a final block, or in one that a slower validator cannot execute any more.
     assert!(why.contains("there twice") || why.contains("does not execute"), "{why}");
 }
 
 #[test]
 fn ledgers_that_believe_any_clock_are_found_out() {
-    let why = found_out(Flaw::BelievesAnyClock);
-    assert!(why.contains("is of") && why.contains("ahead"), "{why}");
+    for ledgers in [Ledgers::Model, Ledgers::Chain] {
+        let why = found_out(Flaw::BelievesAnyClock, ledgers);
+        assert!(why.contains("is of") && why.contains("ahead"), "{why}");
+    }
 }
 
 /// What a vote rests on is synced before it leaves: with disks that do not, votes are given twice, or the finished is gone.
 #[test]
 fn disks_that_do_not_sync_are_found_out() {
-    found_out(Flaw::NeverSyncs);
+    found_out(Flaw::NeverSyncs, Ledgers::Model);
 }

@@ -40,7 +40,7 @@ impl Simulation {
             let validator = &self.validators[(first + i) % n];
             // One takes it, the others hear of it or not.
             if validator.role == Role::Honest
-                && let Some(ledger) = &validator.ledger
+                && let Some(ledger) = validator.ledgers.first()
                 && (!taken || self.rng.random_ratio(2, 3))
             {
                 ledger.submit(item);
@@ -70,7 +70,7 @@ impl Simulation {
         let item = block::change(self.changes, which);
         let mut taken = false;
         for validator in self.validators.iter().filter(|v| v.role == Role::Honest) {
-            if let Some(ledger) = &validator.ledger {
+            if let Some(ledger) = validator.ledgers.first() {
                 ledger.submit(item);
                 taken = true;
             }
