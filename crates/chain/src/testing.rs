@@ -15,6 +15,8 @@ use crate::*;
 /// Secret of the validator's consensus key.
 const VALIDATOR: [u8; 32] = [7; 32];
 
+const CHAIN_ID: u64 = 7423;
+
 /// The account at an index; each holds a million coins in [`genesis`]. Account 0 is the registrar.
 pub fn wallet(index: u8) -> Wallet {
     Wallet::from_secret(&[index + 1; 32]).expect("small numbers are valid secrets")
@@ -29,29 +31,46 @@ pub fn genesis(default_models: Vec<DefaultModel>) -> Genesis {
     genesis_of(&[("solo", VALIDATOR)], default_models)
 }
 
+/// What a validator says of itself. It has two accounts, from this index on.
+pub fn validator(name: &str, secret: &[u8; 32], wallets: u8) -> Validator {
+    let (key, checkpoint) = (ed25519_zebra::SigningKey::from(*secret), wallet(wallets));
+    let public: [u8; 32] = ed25519_zebra::VerificationKey::from(&key).into();
+    let message = Validator::possession_message(CHAIN_ID, &public, &checkpoint.address());
+    let proof: [u8; 64] = key.sign(&message).into();
+    Validator {
+        name: name.to_owned(),
+        consensus_key: Bytes::copy_from_slice(&public),
+        checkpoint_address: checkpoint.address(),
+        fee_recipient: wallet(wallets + 1).address(),
+        consensus_proof: Bytes::copy_from_slice(&proof),
+        checkpoint_proof: Bytes::copy_from_slice(&checkpoint.sign_hash(&keccak256(&message)).as_bytes()),
+    }
+}
+
+/// The call of the change of this number, approved with these consensus keys' secrets.
+pub fn approved(change: &Change, nonce: u64, secrets: &[[u8; 32]]) -> contracts::Call {
+    let challenge = change.challenge(CHAIN_ID, nonce);
+    let approve = |secret: &[u8; 32]| {
+        let key = ed25519_zebra::SigningKey::from(*secret);
+        let public: [u8; 32] = ed25519_zebra::VerificationKey::from(&key).into();
+        let signature: [u8; 64] = key.sign(challenge.as_slice()).into();
+        Approval { consensus_key: public.into(), signature: Bytes::copy_from_slice(&signature) }
+    };
+    change.call(&secrets.iter().map(approve).collect::<Vec<_>>())
+}
+
 /// The same with these validators, by name and the secret of the consensus key.
 pub fn genesis_of(validators: &[(&str, [u8; 32])], default_models: Vec<DefaultModel>) -> Genesis {
-    let chain_id = 7423;
-    let validator = |(wallets, (name, secret)): (u8, &(&str, [u8; 32]))| {
-        let (key, checkpoint) = (ed25519_zebra::SigningKey::from(*secret), wallet(wallets));
-        let public: [u8; 32] = ed25519_zebra::VerificationKey::from(&key).into();
-        let message = Validator::possession_message(chain_id, &public, &checkpoint.address());
-        let proof: [u8; 64] = key.sign(&message).into();
-        Validator {
-            name: (*name).to_owned(),
-            consensus_key: Bytes::copy_from_slice(&public),
-            checkpoint_address: checkpoint.address(),
-            fee_recipient: wallet(wallets + 1).address(),
-            consensus_proof: Bytes::copy_from_slice(&proof),
-            checkpoint_proof: Bytes::copy_from_slice(&checkpoint.sign_hash(&keccak256(&message)).as_bytes()),
-        }
-    };
     Genesis {
         version: GENESIS_VERSION,
         name: "test".into(),
-        chain_id,
+        chain_id: CHAIN_ID,
         time_ms: 1_700_000_000_000,
-        validators: (100..).step_by(2).zip(validators).map(validator).collect(),
+        validators: (100..)
+            .step_by(2)
+            .zip(validators)
+            .map(|(wallets, (name, secret))| validator(name, secret, wallets))
+            .collect(),
         registrars: vec![wallet(0).address()],
         open_registration: 1,
         fees: Fees { base_fee: 1_000_000_000, evaluation_gas: 2_000, base_fee_to: None },

@@ -23,6 +23,11 @@ pub(super) fn is_change(item: u64) -> bool {
     item & CHANGE != 0 && item != INVALID
 }
 
+/// The count and the validator of such an item.
+pub(super) fn changed(item: u64) -> (u64, usize) {
+    ((item & !CHANGE) >> 8, (item & 0xff) as usize)
+}
+
 /// What a block says, beside its place in the chain.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {

@@ -82,6 +82,7 @@ impl Chain {
             testing::simulated(&dir, world.spec.clone(), move || clock())
         });
         let ledger = ledger.expect("a ledger opens after a crash");
+        disk.lock().reigned(&ledger.reigns());
         let (heard, waiting) = (Mutex::default(), Mutex::default());
         let this =
             Self(Arc::new(Inner { ledger, world, disk, machine, kind, agreement, heard, waiting, believes }));
@@ -216,6 +217,7 @@ impl Chain {
         let items = items.ok_or("nobody submitted what a block holds")?;
         let clock = self.0.kind.keeps_time.then(|| now(&self.0.machine));
         disk.commit(block, certificate, items, inside.checkpoint.time_ms, clock)?;
+        disk.reigned(&self.0.ledger.reigns());
         self.answers(&disk)?;
         drop(disk);
         self.offer();
@@ -247,14 +249,7 @@ impl Chain {
     }
 
     pub(super) fn epochs(&self) -> Arc<Vec<EpochSpan>> {
-        let reigns = self.0.ledger.reigns();
-        let spans = (0..).zip(reigns.iter()).map(|(epoch, reign)| EpochSpan {
-            epoch,
-            first: reign.first,
-            last: reign.last,
-            validators: reign.validators.iter().map(|member| member.consensus_key).collect(),
-        });
-        Arc::new(spans.collect())
+        self.0.disk.lock().spans.clone()
     }
 
     pub(super) async fn stored(&self, at: At) -> Option<Stored> {

@@ -117,6 +117,26 @@ impl Disk {
         Ok(())
     }
 
+    /// Takes over who decides on a real chain.
+    pub(super) fn reigned(&mut self, reigns: &[triad_chain::Reign]) {
+        let Some(last) = reigns.last() else { return };
+        let bits = |members: &[triad_chain::ChainMember]| {
+            let is_one = |key: &[u8; 32]| members.iter().any(|member| member.consensus_key == *key);
+            (0..).zip(&self.all).filter(|(_, key)| is_one(key)).map(|(i, _)| 1 << i).sum()
+        };
+        let now = bits(&last.validators);
+        let next = if last.next.is_empty() { now } else { bits(&last.next) };
+        let epoch = reigns.len() as u64 - 1;
+        self.reign = Reign { epoch, first: last.first, last: last.last, now, next };
+        let spans = (0..).zip(reigns).map(|(epoch, reign)| EpochSpan {
+            epoch,
+            first: reign.first,
+            last: reign.last,
+            validators: reign.validators.iter().map(|member| member.consensus_key).collect(),
+        });
+        self.spans = Arc::new(spans.collect());
+    }
+
     pub(super) fn step(&mut self, height: u64, items: &[u64]) {
         let before = self.reign;
         self.reign = before.step(height, items);

@@ -157,7 +157,14 @@ impl Simulation {
         let _task = network.start();
         let all: Vec<[u8; 32]> = secrets.iter().map(public_key).collect();
         let first = Reign::first((1 << n) - 1);
-        let world = (ledgers == Ledgers::Chain).then(|| World::new(&secrets));
+        // With one fewer the traitors must be few enough still.
+        let traitors = roles.iter().filter(|role| **role != Role::Honest).count();
+        let may_change = n > 3 * traitors + 1;
+        let newcomer = (0..n).filter(|index| roles[*index] == Role::Honest).max();
+        let world = (ledgers == Ledgers::Chain).then(|| {
+            let changing = may_change && rng.random();
+            World::new(secrets.clone(), newcomer.filter(|_| changing))
+        });
         let namespace = world.as_ref().map_or(NAMESPACE.to_vec(), |world| world.spec.namespace());
         let disk = if world.is_some() { Disk::with_chain } else { Disk::new };
         let fresh = move || [(); 2].map(|()| Arc::new(Mutex::new(disk(all.clone(), first))));
@@ -184,8 +191,8 @@ impl Simulation {
                 stats: Arc::default(),
             })
             .collect();
-        // The real chain's epochs are too long for these runs.
-        let changing = rng.random_ratio(1, 3) && world.is_none();
+        let changing = rng.random_ratio(1, 3);
+        let changing = world.as_ref().map_or(changing, |world| world.newcomer.is_some());
         let far = if rng.random_ratio(1, 8) { 400 } else { 40 };
         let roughness = Arc::new(Roughness::draw(&mut rng));
         let link = Link {
@@ -233,12 +240,22 @@ impl Simulation {
         self.heartbeat() * (self.validators.len() * (most / self.size.items)) as u32
     }
 
+    /// How long real chains take to get from a change to the epoch after it.
+    fn epochs(&self) -> Duration {
+        if self.world.is_some() { self.heartbeat() * 128 * self.changes as u32 } else { Duration::ZERO }
+    }
+
     async fn run_all(mut self) -> Counts {
         for index in 0..self.validators.len() {
             self.start(index).await;
         }
-        let most = if self.world.is_some() { 120 } else { 40 };
-        let steps = self.rng.random_range(10..most);
+        // An epoch of the real chain has 64 blocks at least.
+        let steps = match &self.world {
+            None => 10..40,
+            Some(world) if world.newcomer.is_some() => 60..200,
+            Some(_) => 10..120,
+        };
+        let steps = self.rng.random_range(steps);
         for _ in 0..steps {
             for _ in 0..self.rng.random_range(0..6) {
                 self.submit();
@@ -273,7 +290,7 @@ impl Simulation {
                 (0..self.submitted).for_each(|item| ledger.submit(item));
             }
         }
-        let deadline = self.context.current() + HEALS_WITHIN + self.turns();
+        let deadline = self.context.current() + HEALS_WITHIN + self.turns() + self.epochs();
         while !self.complete() {
             assert!(self.context.current() < deadline, "not healed: {}", self.describe());
             self.context.sleep(Duration::from_millis(100)).await;

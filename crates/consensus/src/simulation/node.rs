@@ -75,6 +75,8 @@ impl Simulation {
         let dir = validator.dirs[twin].path();
         let mut config = Config::new(dir, validator.secret, namespace.clone(), keys.clone());
         config.heartbeat = self.heartbeat();
+        // As whoever is to become a validator starts a node.
+        config.observer = self.world.as_ref().is_some_and(|world| world.newcomer == Some(index));
         config.network = Some(Network {
             listen: address(index),
             peers: keys.iter().enumerate().map(|(i, key)| (*key, address(i))).collect(),

@@ -50,8 +50,23 @@ impl Simulation {
         self.submitted += u64::from(taken);
     }
 
+    /// Asks a real chain for one validator more, and later for one fewer.
+    fn change_chain(&mut self, newcomer: usize) {
+        let epoch = self.sound().map(|v| v.disks[0].lock().epoch()).min().unwrap_or(0);
+        if self.changes > epoch || self.changes == 2 {
+            return;
+        }
+        let others = (newcomer + 1..newcomer + self.validators.len()).map(|i| i % self.validators.len());
+        let removed = others.clone().nth(self.rng.random_range(0..self.validators.len() - 1));
+        let which = if self.changes == 0 { newcomer } else { removed.expect("one of the others") };
+        self.ask_for(which);
+    }
+
     /// Asks for another set of validators, in which the traitors are still few enough.
     fn change(&mut self) {
+        if let Some(newcomer) = self.world.as_ref().and_then(|world| world.newcomer) {
+            return self.change_chain(newcomer);
+        }
         let traitors = self.validators.iter().filter(|v| v.role != Role::Honest).count() as u32;
         let which = self.rng.random_range(0..self.validators.len());
         // As whoever is furthest has it.
@@ -66,6 +81,11 @@ impl Simulation {
         if next.count_ones() < (3 * traitors + 1).max(2) || waiting > 0 {
             return;
         }
+        self.ask_for(which);
+    }
+
+    /// Asks all honest validators for a change.
+    fn ask_for(&mut self, which: usize) {
         self.changes += 1;
         let item = block::change(self.changes, which);
         let mut taken = false;

@@ -5,16 +5,24 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use commonware_utils::sync::Mutex;
 use triad_chain::{
-    ChainSpec, TxRequest, contracts,
+    ATTESTED_MODELS_RULE, Candidate, ChainSpec, Change, LEARNED_MODELS_RULE, Rule, TxRequest,
+    VALIDATOR_SET_RULE, WINDOWED_MODELS_RULE, contracts,
     outline::{ItemName, item_name},
-    testing::{genesis_of, wallet},
+    testing::{approved, genesis_of, validator, wallet},
 };
 use triad_evm::{Address, B256, I256, U256, bindings::IAutomations};
 use triad_models::{AnomalySpec, RangeSpec, SilenceSpec, Spec};
 use triad_statement::{Algorithm, Sequence, SigningKey, StatementBuilder};
 
+use super::block::{changed, is_change};
+use crate::public_key;
+
 const ED: Algorithm = Algorithm::EdDsa;
 const K256: Algorithm = Algorithm::Es256k;
+
+fn name(index: usize) -> String {
+    format!("validator {index}")
+}
 
 #[derive(Clone, Debug)]
 pub(super) enum Payload {
@@ -33,6 +41,12 @@ impl Payload {
 pub(super) struct World {
     pub(super) spec: ChainSpec,
     devices: [SigningKey; 3],
+    /// Of all that ever are validators.
+    secrets: Vec<[u8; 32]>,
+    /// Who is none at genesis.
+    pub(super) newcomer: Option<usize>,
+    /// Secrets of those who are.
+    founders: Vec<[u8; 32]>,
     made: Mutex<Made>,
 }
 
@@ -49,20 +63,26 @@ impl std::fmt::Debug for World {
 }
 
 impl World {
-    /// With validators of these secrets.
-    pub(super) fn new(secrets: &[[u8; 32]]) -> Arc<Self> {
-        let names: Vec<String> = (0..secrets.len()).map(|i| format!("validator {i}")).collect();
-        let validators: Vec<_> = names.iter().map(String::as_str).zip(secrets.iter().copied()).collect();
+    /// With validators of these secrets, but for one who comes later, if anybody does.
+    pub(super) fn new(secrets: Vec<[u8; 32]>, newcomer: Option<usize>) -> Arc<Self> {
+        let names: Vec<String> = (0..secrets.len()).map(name).collect();
+        let validators: Vec<_> = (0..secrets.len())
+            .filter(|index| Some(*index) != newcomer)
+            .map(|index| (names[index].as_str(), secrets[index]))
+            .collect();
         let range = Spec::Range(RangeSpec { low: Some(1.0), high: Some(9.0), ..RangeSpec::default() });
         let silence = Spec::Silence(SilenceSpec { interval_ms: 3000, grace_ms: 500 });
         let models = [range, silence]
             .map(|spec| triad_chain::DefaultModel { kind: spec.kind().into(), params: spec.params().into() });
-        let genesis = genesis_of(&validators, models.into());
+        let mut genesis = genesis_of(&validators, models.into());
+        let rules = [VALIDATOR_SET_RULE, LEARNED_MODELS_RULE, WINDOWED_MODELS_RULE, ATTESTED_MODELS_RULE];
+        genesis.rules.extend(rules.map(|name| Rule { name: name.into(), height: 0 }));
+        let founders = validators.iter().map(|(_, secret)| *secret).collect();
         // Signatures with P-256 take randomness, and no seed would repeat its run.
         let key = |n: u8| SigningKey::from_secret_bytes([ED, K256, ED][usize::from(n)], &[n + 1; 32]);
         let devices = [0, 1, 2].map(|n| key(n).expect("small numbers are valid secrets"));
         let spec = ChainSpec::new(genesis).expect("a valid genesis");
-        Arc::new(Self { spec, devices, made: Mutex::default() })
+        Arc::new(Self { spec, devices, secrets, newcomer, founders, made: Mutex::default() })
     }
 
     pub(super) fn payload(&self, item: u64) -> Payload {
@@ -92,6 +112,18 @@ impl World {
         let owner = wallet(1).address();
         let ids = self.devices.each_ref().map(|key| key.public().id());
         match item {
+            _ if is_change(item) => {
+                let (count, which) = changed(item);
+                let (nonce, secret) = (count - 1, self.secrets[which]);
+                let change = if Some(which) == self.newcomer {
+                    let entry = validator(&name(which), &secret, 200);
+                    let candidate = Candidate::new(entry, format!("127.0.0.1:{}", 1000 + which));
+                    Change::Add { validator: candidate.expect("a sound entry") }
+                } else {
+                    Change::Remove { consensus_key: public_key(&secret).into() }
+                };
+                self.call(7, nonce, approved(&change, nonce, &self.founders), 0)
+            }
             0 => {
                 let batch = self.devices.iter();
                 let batch = batch.map(|key| contracts::registration(chain_id, owner, key, B256::ZERO));
@@ -137,7 +169,7 @@ impl World {
             value: U256::from(value),
             input: input.into(),
             nonce,
-            gas_limit: 3_000_000,
+            gas_limit: 5_000_000,
             max_fee_per_gas: 2_000_000_000,
         };
         Payload::Transaction(wallet(from).transaction(self.spec.genesis.chain_id, request).into())
