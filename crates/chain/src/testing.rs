@@ -9,6 +9,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use tokio::sync::oneshot;
 use triad_log::{Certificate, Checkpoint};
 
+use crate::state::Record as _;
 use crate::submit::{Arrived, hand_over, queue_transaction, verified};
 use crate::*;
 
@@ -106,6 +107,21 @@ pub fn submit_now(ledger: &Ledger, statement: bytes::Bytes) -> oneshot::Receiver
 /// Hands a transaction in as a door does.
 pub fn send_now(ledger: &Ledger, raw: &[u8]) -> Result<B256, TxRefusal> {
     queue_transaction(ledger, raw, false)
+}
+
+/// Waits for the snapshot that is being made, if any. There must be the certificate that it waits for.
+pub fn snapshot_made(ledger: &Ledger) {
+    ledger.0.snapshots.made();
+}
+
+/// Forgets the latest reading of a stream, as a ledger might whose start derives its state wrongly.
+pub fn forget_a_reading(ledger: &Ledger) {
+    let latest = &ledger.0.store.state.latest;
+    for (key, _) in latest.page(None, 1).expect("rows are read") {
+        let mut bytes = Vec::new();
+        Latest::write_key(&key, &mut bytes);
+        latest.overlay(&bytes, None).expect("the key is one");
+    }
 }
 
 /// A block of these parts, valid or not; the checkpoint's hash of the body is made to fit.

@@ -1,7 +1,7 @@
 //! Proofs that a validator voted twice where it may vote once: found by simplex, verified, kept, and there after a restart.
 //!
 //! Simplex compares the votes that a validator sent with the one it sent before, and reports two that contradict each other
-//! ([`reporter`]). At that moment neither signature was verified. A pair whose signatures both hold is *evidence*: anybody
+//! ([`reporter`]); beside it, each vote is held against those in the certificates of the latest views ([`recent`]). At that moment neither signature was verified. A pair whose signatures both hold is *evidence*: anybody
 //! can check it offline with the genesis file ([`triad_log::Evidence`], `docs/formats.md`), and only the validator's own key
 //! can have made it. A pair that does not verify proves nothing to others and is only counted.
 //!
@@ -12,9 +12,10 @@
 //!
 //! Evidence names its validator by key: indices change from epoch to epoch.
 //!
-//! What this does not see: votes that contradict each other and reach different nodes only, and a second vote of a sort whose
-//! quorum is complete (simplex forgets the first one then).
+//! What this does not see: votes that contradict each other and reach different nodes only, as long as no certificate takes one
+//! of them to the others.
 
+mod recent;
 mod reporter;
 #[cfg(test)]
 mod tests;

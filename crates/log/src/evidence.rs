@@ -59,7 +59,8 @@ pub struct BlockVote {
 }
 
 impl BlockVote {
-    fn proposal(&self) -> (u64, Hash) {
+    /// What it is for: the parent's view and the block's digest.
+    pub fn proposal(&self) -> (u64, Hash) {
         (self.parent_view, self.digest)
     }
 }

@@ -205,6 +205,17 @@ impl Snapshots {
     }
 }
 
+#[cfg(any(test, feature = "testing"))]
+impl Snapshots {
+    /// Waits for what is being made.
+    pub fn made(&self) {
+        let making = self.0.read().as_ref().and_then(|keeper| keeper.making.lock().take());
+        if let Some(making) = making {
+            making.join().expect("snapshots are made without a panic");
+        }
+    }
+}
+
 impl Keeper {
     fn dir(&self, height: u64) -> PathBuf {
         self.options.dir.join(height.to_string())

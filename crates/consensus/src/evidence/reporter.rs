@@ -9,12 +9,19 @@ use commonware_consensus::{
     simplex::types::{Activity, Attributable as _, Finalize, Notarize, Nullify, Proposal},
     types::Round,
 };
-use commonware_cryptography::{certificate::Attestation, ed25519::PublicKey, sha256};
+use commonware_cryptography::{
+    certificate::Attestation,
+    ed25519::{PublicKey, certificate::Certificate},
+    sha256,
+};
 use commonware_runtime::{Clock, Spawner};
-use commonware_utils::{Participant, ordered::Set};
+use commonware_utils::{Participant, ordered::Set, sync::Mutex};
 use triad_log::{BlockVote, Conflict, Evidence, Seen};
 
-use super::EvidenceStore;
+use super::{
+    EvidenceStore,
+    recent::{OneVote, Recent},
+};
 use crate::{Scheme, stats::Stats};
 
 type Report = Activity<Scheme, sha256::Digest>;
@@ -27,6 +34,7 @@ pub(crate) struct Accuser<E, R> {
     /// Of the epoch that is reported on.
     validators: Set<PublicKey>,
     stats: Arc<Stats>,
+    recent: Arc<Mutex<Recent>>,
 }
 
 impl<E, R: Clone> Clone for Accuser<E, R> {
@@ -37,6 +45,7 @@ impl<E, R: Clone> Clone for Accuser<E, R> {
             store: self.store.clone(),
             validators: self.validators.clone(),
             stats: self.stats.clone(),
+            recent: self.recent.clone(),
         }
     }
 }
@@ -49,12 +58,51 @@ impl<E: Spawner + Clock, R> Accuser<E, R> {
         validators: Set<PublicKey>,
         stats: Arc<Stats>,
     ) -> Self {
-        Self { context: Arc::new(context), next, store, validators, stats }
+        Self { context: Arc::new(context), next, store, validators, stats, recent: Arc::default() }
     }
 
     /// What the report says, as evidence that is not verified yet.
-    fn evidence(&self, report: &Report) -> Option<Evidence> {
-        let (signer, round, conflict) = conflict(report)?;
+    fn evidence(&self, report: &Report) -> Vec<Evidence> {
+        let found = conflict(report).map_or_else(|| self.compare(report), |found| vec![found]);
+        found.into_iter().filter_map(|found| self.accuse(found)).collect()
+    }
+
+    /// What the votes in the report contradict.
+    fn compare(&self, report: &Report) -> Vec<Found> {
+        let (round, votes, verified) = match report {
+            Activity::Notarize(vote) => {
+                let one = block_vote(&vote.proposal, &vote.attestation).map(OneVote::Notarize);
+                (vote.proposal.round, vec![(vote.signer(), one)], false)
+            }
+            Activity::Finalize(vote) => {
+                let one = block_vote(&vote.proposal, &vote.attestation).map(OneVote::Finalize);
+                (vote.proposal.round, vec![(vote.signer(), one)], false)
+            }
+            Activity::Nullify(vote) => {
+                (vote.round, vec![(vote.signer(), signature(&vote.attestation).map(OneVote::Nullify))], false)
+            }
+            Activity::Notarization(made) => {
+                let vote = |signature| signed_vote(&made.proposal, signature).map(OneVote::Notarize);
+                (made.proposal.round, each(&made.certificate, vote), true)
+            }
+            Activity::Finalization(made) => {
+                let vote = |signature| signed_vote(&made.proposal, signature).map(OneVote::Finalize);
+                (made.proposal.round, each(&made.certificate, vote), true)
+            }
+            Activity::Nullification(made) => {
+                (made.round, each(&made.certificate, |signature| Some(OneVote::Nullify(signature))), true)
+            }
+            _ => return Vec::new(),
+        };
+        let mut recent = self.recent.lock();
+        let mut see = |(signer, vote): (Participant, Option<OneVote>)| {
+            let conflict = recent.see(round.view().get(), signer.get(), vote?, verified)?;
+            Some((signer, round, conflict))
+        };
+        votes.into_iter().filter_map(&mut see).collect()
+    }
+
+    fn accuse(&self, (signer, round, conflict): Found) -> Option<Evidence> {
         let validator = self.validators.iter().nth(signer.get() as usize)?;
         let now = self.context.current().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (epoch, view) = (round.epoch().get(), round.view().get());
@@ -92,8 +140,25 @@ fn leader(epoch: u64, view: u64, validators: usize) -> u64 {
     epoch.wrapping_add(view) % validators.max(1) as u64
 }
 
+/// The votes in a certificate, made of their signatures.
+fn each(
+    certificate: &Certificate,
+    vote: impl Fn([u8; 64]) -> Option<OneVote>,
+) -> Vec<(Participant, Option<OneVote>)> {
+    let signatures =
+        certificate.signatures.iter().map(|signature| signature.encode().as_ref().try_into().ok());
+    certificate
+        .signers
+        .iter()
+        .zip(signatures)
+        .map(|(signer, signed)| (signer, signed.and_then(&vote)))
+        .collect()
+}
+
 /// Who contradicts itself, where, and how.
-fn conflict(report: &Report) -> Option<(Participant, Round, Conflict)> {
+type Found = (Participant, Round, Conflict);
+
+fn conflict(report: &Report) -> Option<Found> {
     match report {
         Activity::ConflictingNotarize(found) => {
             let (a, b) = both::<Notarize<_, _>, Notarize<_, _>>(found)?;
@@ -123,8 +188,12 @@ fn both<A: Read<Cfg = ()>, B: Read<Cfg = ()>>(conflict: &impl Encode) -> Option<
 }
 
 fn block_vote(proposal: &Proposal<sha256::Digest>, attestation: &Attestation<Scheme>) -> Option<BlockVote> {
+    signed_vote(proposal, signature(attestation)?)
+}
+
+fn signed_vote(proposal: &Proposal<sha256::Digest>, signature: [u8; 64]) -> Option<BlockVote> {
     let digest = proposal.payload.as_ref().try_into().ok()?;
-    Some(BlockVote { parent_view: proposal.parent.get(), digest, signature: signature(attestation)? })
+    Some(BlockVote { parent_view: proposal.parent.get(), digest, signature })
 }
 
 fn signature(attestation: &Attestation<Scheme>) -> Option<[u8; 64]> {
@@ -139,7 +208,7 @@ where
     type Activity = Report;
 
     fn report(&mut self, report: Report) -> Feedback {
-        if let Some(evidence) = self.evidence(&report) {
+        for evidence in self.evidence(&report) {
             self.look_into(evidence);
         }
         self.next.report(report)

@@ -17,21 +17,25 @@ use commonware_runtime::{Clock as _, Supervisor as _, deterministic::Context};
 use commonware_utils::sync::Mutex;
 use tokio::sync::{Notify, oneshot};
 use triad_chain::{
-    Answer, ChainError, Judgement,
+    Answer, ChainError, Judgement, SnapshotOptions, Taken,
     audit::{self, Audit, AuditError},
-    header_of,
+    header_of, import,
     outline::{self, ItemName, item_name},
-    testing,
+    read_chunk, read_head, testing, write_chunk, write_head,
 };
+use triad_statement::{Algorithm, SigningKey};
 
 use super::{
     block::Digest,
-    disk::{Disk, in_memory},
+    disk::{Chained, Disk, in_memory},
     ledger::{Agreement, Flaw, Kind, Lie},
     machine::Machine,
     world::{Payload, World},
 };
-use crate::{At, Block, EpochSpan, Filled, Header, Stored};
+use crate::{At, Block, EpochSpan, Filled, Header, Stored, public_key};
+
+/// Blocks between snapshots.
+const SNAPSHOT_EVERY: u64 = 16;
 
 /// How long a store may take to be let go of by its own threads.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -68,6 +72,7 @@ impl Chain {
         machine: Machine,
         kind: Kind,
         agreement: Option<Arc<Agreement>>,
+        secret: [u8; 32],
     ) -> Self {
         let machine = Arc::new(machine);
         let believes = Arc::<AtomicBool>::default();
@@ -75,13 +80,24 @@ impl Chain {
             let (machine, believes) = (machine.child("clock"), believes.clone());
             move || if believes.load(Relaxed) { u64::MAX / 2 } else { now(&machine) + kind.salt }
         };
-        let dir = disk.lock().chain().expect("its disk has room for it").to_owned();
+        let Chained { chain, snapshots } = disk.lock().chained();
         let clock = Arc::new(clock);
         let ledger = once_closed(|| {
             let clock = clock.clone();
-            testing::simulated(&dir, world.spec.clone(), move || clock())
+            testing::simulated(&chain, world.spec.clone(), move || clock())
         });
         let ledger = ledger.expect("a ledger opens after a crash");
+        let key = SigningKey::from_secret_bytes(Algorithm::EdDsa, &secret).expect("a secret");
+        if kind.flaw == Flaw::ForgetsAReading {
+            testing::forget_a_reading(&ledger);
+        }
+        let options = SnapshotOptions {
+            dir: snapshots,
+            every: SNAPSHOT_EVERY,
+            retention: None,
+            key: Some((public_key(&secret), Arc::new(key))),
+        };
+        ledger.keep_snapshots(options).expect("snapshots are read");
         disk.lock().reigned(&ledger.reigns());
         let (heard, waiting) = (Mutex::default(), Mutex::default());
         let this =
@@ -92,6 +108,7 @@ impl Chain {
 
     /// Waits until whoever had it has let go of it.
     pub(super) async fn closed(self, context: &Context) {
+        self.0.ledger.stop_snapshots();
         let inner = Arc::downgrade(&self.0);
         drop(self);
         for _ in 0..1000 {
@@ -216,12 +233,51 @@ impl Chain {
         let items: Option<Vec<u64>> = all.map(|bytes| self.0.world.item(bytes)).collect();
         let items = items.ok_or("nobody submitted what a block holds")?;
         let clock = self.0.kind.keeps_time.then(|| now(&self.0.machine));
+        let certified = certificate.is_some();
         disk.commit(block, certificate, items, inside.checkpoint.time_ms, clock)?;
         disk.reigned(&self.0.ledger.reigns());
         self.answers(&disk)?;
         drop(disk);
         self.offer();
+        self.snapshots(certified)
+    }
+
+    /// Whoever has gone through the same blocks, however often it was put together again meanwhile, has the same state.
+    fn snapshots(&self, certified: bool) -> Result<(), String> {
+        let Some(agreement) = &self.0.agreement else { return Ok(()) };
+        if certified {
+            // At a moment that no thread decides.
+            testing::snapshot_made(&self.0.ledger);
+        }
+        if let Some(word) = self.0.ledger.snapshot_word() {
+            agreement.say(word);
+        }
+        for word in agreement.words() {
+            match self.0.ledger.take_snapshot_word(&word).map_err(|error| error.to_string())? {
+                Taken::Added | Taken::Idle => {}
+                wrong => {
+                    return Err(format!(
+                        "{wrong:?}: what another says of the state after block {}",
+                        word.height
+                    ));
+                }
+            }
+        }
         Ok(())
+    }
+
+    pub(super) fn floor(&self) -> Option<Stored> {
+        let height = self.0.ledger.floor().expect("the ledger reads")?;
+        self.final_block(height)
+    }
+
+    fn final_block(&self, height: u64) -> Option<Stored> {
+        let found = self.0.ledger.final_block(height).expect("the ledger reads")?;
+        Some(Stored { block: Self::block(found.bytes), certificate: found.certificate.map(Bytes::from) })
+    }
+
+    pub(super) fn end_of_epoch(&self, height: u64) -> Option<Digest> {
+        self.0.ledger.digest_of(height).expect("the ledger reads")
     }
 
     pub(super) fn outline(&self, block: &Bytes) -> Option<Bytes> {
@@ -255,10 +311,15 @@ impl Chain {
     pub(super) async fn stored(&self, at: At) -> Option<Stored> {
         let height = match at {
             At::Height(height) => height,
-            At::Digest(digest) => self.0.ledger.uncertified(&digest).expect("the ledger reads")?,
+            At::Digest(digest) => {
+                let floor = self.0.ledger.floor().expect("the ledger reads");
+                match floor.filter(|floor| self.end_of_epoch(*floor) == Some(digest)) {
+                    Some(floor) => floor,
+                    None => self.0.ledger.uncertified(&digest).expect("the ledger reads")?,
+                }
+            }
         };
-        let found = self.0.ledger.final_block(height).expect("the ledger reads")?;
-        Some(Stored { block: Self::block(found.bytes), certificate: found.certificate.map(Bytes::from) })
+        self.final_block(height)
     }
 }
 
@@ -275,13 +336,50 @@ fn once_closed<T>(open: impl Fn() -> Result<T, ChainError>) -> Result<T, ChainEr
     }
 }
 
+/// Lets an empty disk begin with the newest snapshot on another that the validators vouch for, as `--snapshot-sync` does.
+pub(super) fn sync(fresh: &mut Disk, from: &Disk, world: &World) -> bool {
+    let (to, theirs) = (fresh.chained(), from.chained().snapshots);
+    let entries = std::fs::read_dir(&theirs).into_iter().flatten().flatten();
+    let mut heights: Vec<u64> =
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    heights.sort_unstable();
+    for height in heights.into_iter().rev() {
+        let dir = theirs.join(height.to_string());
+        let head = read_head(&dir).expect("a head is whole");
+        if head.verify(&world.spec.anchor).is_err() {
+            continue;
+        }
+        let own = to.snapshots.join(height.to_string());
+        std::fs::create_dir_all(&own).expect("a directory");
+        for index in 0..head.chunks.len() {
+            let chunk = read_chunk(&dir, index).expect("a chunk is whole");
+            write_chunk(&own, &head, index, &chunk).expect("a chunk is the one that was signed");
+        }
+        write_head(&own, &head).expect("a head is written");
+        import(&to.chain, &world.spec, &own, &head, |_| ()).expect("a snapshot is imported");
+        let last = height + head.later.len() as u64;
+        if last > height {
+            // Up to the one that the certificate is of.
+            let ledger = once_closed(|| testing::simulated(&to.chain, world.spec.clone(), || 0));
+            let ledger = ledger.expect("an imported ledger opens");
+            for height in height..last {
+                let certificate = (height + 1 == last).then(|| head.certificate.encode());
+                let block = &from.blocks[height as usize].block;
+                ledger.finalize(&block.bytes, certificate.as_deref()).expect("it follows");
+            }
+        }
+        fresh.begin(from, last);
+        return true;
+    }
+    false
+}
+
 /// Executes a chain again, which nobody has open.
 pub(super) fn audit(disk: &Disk, world: &World) -> Audit {
-    let dir = disk.chain().expect("its disk has room for it");
-    let snapshots = in_memory();
+    let Chained { chain, snapshots } = disk.chained();
     let audited = once_closed(|| {
         let scratch = in_memory();
-        match audit::run(dir, snapshots.path(), world.spec.clone(), scratch.path(), |_| ()) {
+        match audit::run(&chain, &snapshots, world.spec.clone(), scratch.path(), |_| ()) {
             Err(AuditError::Chain(error)) => Err(error),
             other => Ok(other),
         }

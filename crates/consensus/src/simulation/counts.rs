@@ -22,6 +22,8 @@ pub(super) struct Counts {
     pub(super) convicted: u64,
     /// Records of evidence that honest validators hold.
     pub(super) evidence: u64,
+    /// Validators that began with another's snapshot of a real chain.
+    pub(super) synced: u64,
     /// Crashes between two steps of a validator's own tasks.
     pub(super) stopped: u64,
     /// Files that a crash left with a part of what was not synced.
@@ -39,6 +41,7 @@ impl Counts {
         self.changes += other.changes;
         self.convicted += other.convicted;
         self.evidence += other.evidence;
+        self.synced += other.synced;
         self.stopped += other.stopped;
         self.torn += other.torn;
     }
@@ -60,10 +63,12 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { blocks, items, changes, stopped, torn, convicted, evidence, denied, mixed, .. } = self;
+        let Self {
+            blocks, items, changes, synced, stopped, torn, convicted, evidence, denied, mixed, ..
+        } = self;
         write!(
             f,
-            "{blocks} blocks, {items} items, {changes} new sets, {stopped} stops, {torn} torn files; "
+            "{blocks} blocks, {items} items, {changes} new sets, {synced} snapshots taken, {stopped} stops, {torn} torn files; "
         )?;
         for (role, count) in TRAITORS.iter().zip(self.traitors) {
             write!(f, "{count} {role:?}, ")?;

@@ -1,6 +1,10 @@
 //! What a simulated ledger keeps, and what must hold of each block that becomes final.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -22,8 +26,15 @@ pub(super) fn in_memory() -> TempDir {
     made.or_else(|_| tempfile::tempdir()).expect("a directory")
 }
 
-/// A final block.
+/// Where the real chain is, and its snapshots.
 #[derive(Debug)]
+pub(super) struct Chained {
+    pub(super) chain: PathBuf,
+    pub(super) snapshots: PathBuf,
+}
+
+/// A final block.
+#[derive(Clone, Debug)]
 pub(super) struct Final {
     pub(super) block: Block,
     pub(super) certificate: Option<Bytes>,
@@ -68,9 +79,15 @@ impl Disk {
         Self { dir: Some(in_memory()), ..Self::new(all, reign) }
     }
 
-    /// Where the real chain is.
-    pub(super) fn chain(&self) -> Option<&Path> {
-        self.dir.as_ref().map(TempDir::path)
+    pub(super) fn chained(&self) -> Chained {
+        let dir = self.dir.as_ref().expect("there is room for a chain").path();
+        Chained { chain: dir.join("chain"), snapshots: dir.join("snapshots") }
+    }
+
+    /// The same blocks, up to one, as another.
+    pub(super) fn begin(&mut self, other: &Self, height: u64) {
+        self.blocks = other.blocks[..height as usize].to_vec();
+        self.final_items = self.blocks.iter().flat_map(|made| made.items.iter().copied()).collect();
     }
 
     fn span(&self) -> EpochSpan {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use commonware_utils::sync::Mutex;
 use tokio::sync::Notify;
+use triad_chain::SnapshotWord;
 
 use super::block::{self, Digest};
 use super::chain::Chain;
@@ -18,17 +19,32 @@ pub(super) const MAX_CLOCK_AHEAD: u64 = 500;
 
 /// What all honest validators finalised, checked at each commit.
 #[derive(Default, Debug)]
-pub(super) struct Agreement(Mutex<BTreeMap<u64, Digest>>);
+pub(super) struct Agreement {
+    blocks: Mutex<BTreeMap<u64, Digest>>,
+    /// What they say of the whole state after some of the blocks.
+    words: Mutex<Vec<SnapshotWord>>,
+}
 
 impl Agreement {
     pub(super) fn commit(&self, height: u64, digest: Digest) {
-        let mut all = self.0.lock();
+        let mut all = self.blocks.lock();
         let first = *all.entry(height).or_insert(digest);
         assert_eq!(first, digest, "two final blocks at height {height}");
     }
 
     pub(super) fn height(&self) -> u64 {
-        self.0.lock().last_key_value().map_or(0, |(height, _)| *height)
+        self.blocks.lock().last_key_value().map_or(0, |(height, _)| *height)
+    }
+
+    pub(super) fn say(&self, word: SnapshotWord) {
+        let mut words = self.words.lock();
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+
+    pub(super) fn words(&self) -> Vec<SnapshotWord> {
+        self.words.lock().clone()
     }
 }
 
@@ -57,6 +73,8 @@ pub(super) enum Flaw {
     ForgetsAncestors,
     /// It does not wait for its clock.
     BelievesAnyClock,
+    /// A start does not derive everything that was there (real chains only).
+    ForgetsAReading,
     /// The disk under it says that it has synced, and has not.
     NeverSyncs,
 }
@@ -163,6 +181,20 @@ impl Application for Ledger {
 
     fn epochs(&self) -> Arc<Vec<EpochSpan>> {
         of!(self, ledger => ledger.epochs())
+    }
+
+    async fn floor(&self) -> Option<Stored> {
+        match self {
+            Self::Model(_) => None,
+            Self::Chain(ledger) => ledger.floor(),
+        }
+    }
+
+    fn end_of_epoch(&self, height: u64) -> Option<Digest> {
+        match self {
+            Self::Model(_) => None,
+            Self::Chain(ledger) => ledger.end_of_epoch(height),
+        }
     }
 
     async fn stored(&self, at: At) -> Option<Stored> {

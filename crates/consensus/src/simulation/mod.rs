@@ -15,8 +15,9 @@
 //! - the *mistimed* is honest, but its clock is seconds off, too fast or too slow, and jumps while it runs.
 //!
 //! Everybody's clock is a little off. Checked at every commit: no two final blocks at a height, nothing twice, nothing invalid,
-//! heights in order, time rising and never further ahead of a clock that is kept than such a clock allows. At the end
-//! everything heals but the wrong clocks, and within a minute of simulated time every honest validator has every item that was
+//! heights in order, time rising and never further ahead of a clock that is kept than such a clock allows. With the real ledger also
+//! (`chain`): whoever is told that a statement is final finds it in the chain, and the whole state is everybody's. At the end
+//! everything heals but the wrong clocks, and within a minute of simulated time (and the turns that it takes) every honest validator has every item that was
 //! submitted to an honest one, and the same chain. Evidence of double votes is held against equivocators only. A run that
 //! fails prints its seed; `TRIAD_SEED=… TRIAD_SIM_RUNS=1` repeats it, and `TRIAD_SIM_RUNS` sets how many are run.
 
@@ -113,6 +114,8 @@ struct Simulation {
     healing: bool,
     /// Files that a crash left with a part of what was not synced.
     torn: u64,
+    /// How often somebody began with a snapshot.
+    synced: u64,
     /// Machines that stopped between two steps of their own.
     stopped: u64,
 }
@@ -223,6 +226,7 @@ impl Simulation {
             healing: false,
             torn: 0,
             stopped: 0,
+            synced: 0,
         };
         this.links().await;
         this
@@ -246,7 +250,8 @@ impl Simulation {
     }
 
     async fn run_all(mut self) -> Counts {
-        for index in 0..self.validators.len() {
+        let newcomer = self.world.as_ref().and_then(|world| world.newcomer);
+        for index in (0..self.validators.len()).filter(|index| newcomer != Some(*index)) {
             self.start(index).await;
         }
         // An epoch of the real chain has 64 blocks at least.
@@ -309,6 +314,7 @@ impl Simulation {
             denied: self.denied(),
             changes: self.sound().map(|v| v.disks[0].lock().epoch()).max().unwrap_or(0),
             stopped: self.stopped,
+            synced: self.synced,
             torn: self.torn,
             ..Counts::default()
         };

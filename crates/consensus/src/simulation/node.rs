@@ -18,7 +18,7 @@ use rand::RngExt as _;
 use super::{
     QUOTA, Simulation,
     bent::{Bent, Fate, Trick},
-    chain::Chain,
+    chain::{self, Chain},
     disk::Disk,
     flood::{self, Heap},
     ledger::{Kind, Ledger, Lie},
@@ -138,6 +138,7 @@ impl Simulation {
             let (sender, receiver) = control.register(channel, QUOTA).await.expect("a channel");
             channels.push((channel, sender, receiver));
         }
+        self.sync(index);
         let lie = [Lie::Item, Lie::Twice, Lie::Root, Lie::Time][self.rng.random_range(0..4)];
         let ledger = |this: &Self, twin: usize| {
             let validator = &this.validators[index];
@@ -153,7 +154,14 @@ impl Simulation {
             let disk = validator.disks[twin].clone();
             match &this.world {
                 None => Ledger::Model(Model::open(disk, machine, kind, agreement)),
-                Some(world) => Ledger::Chain(Chain::open(disk, world.clone(), machine, kind, agreement)),
+                Some(world) => Ledger::Chain(Chain::open(
+                    disk,
+                    world.clone(),
+                    machine,
+                    kind,
+                    agreement,
+                    validator.secret,
+                )),
             }
         };
         let first = ledger(self, 0);
@@ -198,6 +206,20 @@ impl Simulation {
         for (twin, (ledger, channels)) in [(first, left), (second, right)].into_iter().enumerate() {
             let setup = self.setup(index, twin, ledger);
             self.run(index, twin, setup, named(channels));
+        }
+    }
+
+    /// Some who have nothing begin with somebody's snapshot of a real chain.
+    fn sync(&mut self, index: usize) {
+        let Some(world) = self.world.clone() else { return };
+        let mut fresh = self.validators[index].disks[0].lock();
+        let donor = self.rng.random_range(0..self.validators.len());
+        let donor = &self.validators[donor];
+        if !fresh.blocks.is_empty() || Arc::ptr_eq(&self.validators[index].disks[0], &donor.disks[0]) {
+            return;
+        }
+        if donor.role.is_sound() && chain::sync(&mut fresh, &donor.disks[0].lock(), &world) {
+            self.synced += 1;
         }
     }
 

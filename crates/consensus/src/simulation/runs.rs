@@ -105,7 +105,13 @@ fn networks_in_trouble_agree_lose_nothing_and_heal() {
 /// The same with the ledger of a node: executed blocks, a store that is opened again after each crash, an audit at the end.
 #[test]
 fn real_chains_in_trouble_agree_lose_nothing_and_heal() {
-    run(20, Ledgers::Chain);
+    let counts = run(20, Ledgers::Chain);
+    if counts.runs < 20 {
+        return;
+    }
+    assert!(counts.stopped > 0, "no validator stopped within its work");
+    assert!(counts.changes > 0, "no set of validators ever changed");
+    assert!(counts.synced > 0, "nobody began with a snapshot");
 }
 
 /// Two blocks were certified and not final while the ledger was not allowed to be that far behind: nobody proposed.
@@ -152,6 +158,13 @@ fn ledgers_that_believe_any_clock_are_found_out() {
         let why = found_out(Flaw::BelievesAnyClock, ledgers);
         assert!(why.contains("is of") && why.contains("ahead"), "{why}");
     }
+}
+
+/// Whose state is another is told so by its next block, or by what the others say of theirs.
+#[test]
+fn starts_that_forget_are_found_out() {
+    let why = found_out(Flaw::ForgetsAReading, Ledgers::Chain);
+    assert!(why.contains("the state after block") || why.contains("could not commit"), "{why}");
 }
 
 /// What a vote rests on is synced before it leaves: with disks that do not, votes are given twice, or the finished is gone.
