@@ -144,10 +144,12 @@ pub fn run(args: Args) -> Done {
     let sync = args.snapshot_sync.map(|urls| sources(urls, file.network.as_ref()));
     block_on(async move {
         if let Some(from) = sync {
-            begin(&options, &from, json).await?;
+            let begun = begin(&options, &from, json).await;
+            begun.map_err(|error| stopped::before_it_began(&dir, error))?;
         }
         let accepting = options.accept_journal_loss;
-        let mut node = Node::start(options).await?;
+        let started = Node::start(options).await;
+        let mut node = started.map_err(|error| stopped::before_it_began(&dir, error))?;
         match &node.accepted {
             Some(accepted) => eprintln!("triad: {accepted}"),
             None if accepting => {

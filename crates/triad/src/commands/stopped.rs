@@ -17,6 +17,13 @@ pub fn end(dir: &Path, why: &str) -> ! {
     exit(EXIT_CODE)
 }
 
+/// An error of what could not begin, with what to do if it is the disk that is full.
+pub fn before_it_began(dir: &Path, error: anyhow::Error) -> anyhow::Error {
+    let why = format!("{error:#}");
+    let explained = explained(dir, &why);
+    if explained == why { error } else { anyhow::Error::msg(explained) }
+}
+
 fn explained(dir: &Path, why: &str) -> String {
     let no_space = why.contains("No space left") || why.contains("StorageFull");
     match disk::free_bytes(dir) {
