@@ -156,8 +156,8 @@ impl<A: Application> Setup<A> {
             let provider = StaticProvider::new(current.epoch, current.validators);
             return self.wire(context, provider, NoBlocker::new(), channels, Some(replayed)).await;
         }
-        let Opened { network, oracle, channels, gossip, membership } =
-            peers::open(context.child("p2p"), &self);
+        let Opened { network, oracle, channels, gossip, membership, .. } =
+            peers::open(context.child("p2p"), &self, 1);
         let port = self.gossip.take();
         let (epochs, app) = (self.epochs.clone(), self.app.clone());
         let mut running = self.wire(context, oracle.clone(), oracle, channels, None).await?;

@@ -47,7 +47,39 @@ pub struct Handle {
 ///
 /// The data directory is checked first: it must be free, belong to this key and chain, and hold the journal of what this
 /// key voted. Blocks the calling thread while stored data is read (well under a second).
-pub fn start<A: Application>(mut config: Config, app: A) -> Result<Handle, ConsensusError> {
+pub fn start<A: Application>(config: Config, app: A) -> Result<Handle, ConsensusError> {
+    let Prepared { runner, directory, setup } = prepare(config, app)?;
+    let (stats, evidence) = (setup.stats.clone(), setup.evidence.clone());
+    let (commands, inbox) = mpsc::unbounded_channel();
+    let (outcome, finished) = watch::channel(None);
+    let (ready, started) = std_mpsc::sync_channel(1);
+    thread::Builder::new()
+        .name("triad-consensus".into())
+        .spawn(move || {
+            let result =
+                catch_unwind(AssertUnwindSafe(|| runner.start(|context| run(context, setup, inbox, ready))))
+                    .unwrap_or_else(|panic| Err(ConsensusError::Stopped(panic_message(&*panic))));
+            // The lock goes only after the runtime has closed every file.
+            drop(directory);
+            outcome.send_replace(Some(result));
+        })
+        .map_err(|e| ConsensusError::Stopped(format!("its thread could not be started: {e}")))?;
+    let handle = Handle { commands, finished, stats, evidence };
+    match started.recv() {
+        Ok(()) => Ok(handle),
+        // It ended before it took part; the thread is about to say why.
+        Err(_) => Err(handle.wait_blocking()),
+    }
+}
+
+/// All that is decided and opened before consensus' threads begin.
+pub(crate) struct Prepared<A> {
+    pub(crate) runner: runtime::Runner,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) setup: Setup<A>,
+}
+
+pub(crate) fn prepare<A: Application>(mut config: Config, app: A) -> Result<Prepared<A>, ConsensusError> {
     let mut spans = app.epochs();
     if spans.is_empty() {
         let validators = config.validators.clone();
@@ -76,7 +108,6 @@ pub fn start<A: Application>(mut config: Config, app: A) -> Result<Handle, Conse
             .with_catch_panics(false),
     );
     let directory = Arc::new(directory);
-    let stats = Arc::<Stats>::default();
     let evidence = Arc::new(EvidenceStore::open(directory.path(), &config.namespace));
     let setup = Setup {
         app,
@@ -88,30 +119,11 @@ pub fn start<A: Application>(mut config: Config, app: A) -> Result<Handle, Conse
         prune_depth: config.prune_depth,
         directory: directory.clone(),
         partition: String::new(),
-        stats: stats.clone(),
-        evidence: evidence.clone(),
+        stats: Arc::default(),
+        evidence,
         gossip: config.gossip,
     };
-    let (commands, inbox) = mpsc::unbounded_channel();
-    let (outcome, finished) = watch::channel(None);
-    let (ready, started) = std_mpsc::sync_channel(1);
-    thread::Builder::new()
-        .name("triad-consensus".into())
-        .spawn(move || {
-            let result =
-                catch_unwind(AssertUnwindSafe(|| runner.start(|context| run(context, setup, inbox, ready))))
-                    .unwrap_or_else(|panic| Err(ConsensusError::Stopped(panic_message(&*panic))));
-            // The lock goes only after the runtime has closed every file.
-            drop(directory);
-            outcome.send_replace(Some(result));
-        })
-        .map_err(|e| ConsensusError::Stopped(format!("its thread could not be started: {e}")))?;
-    let handle = Handle { commands, finished, stats, evidence };
-    match started.recv() {
-        Ok(()) => Ok(handle),
-        // It ended before it took part; the thread is about to say why.
-        Err(_) => Err(handle.wait_blocking()),
-    }
+    Ok(Prepared { runner, directory, setup })
 }
 
 impl Handle {

@@ -52,6 +52,8 @@ mod recall;
 mod simulation;
 mod slim;
 mod stats;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod traffic;
 mod witness;
 

@@ -65,8 +65,11 @@ type Channel<E> = (Counted<Sender<PublicKey, E>>, Counted<Receiver<PublicKey>>);
 
 /// The largest set of validators that a chain may come to have. Fixed, since all nodes must admit messages of one size.
 const MAX_VALIDATORS: u32 = 100;
-/// Nodes that may be connected: validators of this epoch and the next, and observers.
-const MAX_PEERS: NonZeroUsize = NZUsize!(512);
+/// Nodes that may be connected at most: validators of this epoch and the next, and observers.
+const MAX_PEERS: usize = 512;
+/// Of these, such as become known while this node runs. commonware makes room beforehand for what each may send in a second, about a MiB
+/// each with the rates above, so there is not room for all that may ever be.
+const NEWCOMERS: usize = 32;
 
 /// A network that is ready to run.
 pub(crate) struct Opened<E: Runtime> {
@@ -75,10 +78,13 @@ pub(crate) struct Opened<E: Runtime> {
     pub(crate) channels: Channels<Counted<Sender<PublicKey, E>>, Counted<Receiver<PublicKey>>>,
     pub(crate) gossip: Channel<E>,
     pub(crate) membership: Membership,
+    /// Bytes of the largest message.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "who obeys never comes near it"))]
+    pub(crate) limit: u32,
 }
 
-/// Prepares the network; it runs once started.
-pub(crate) fn open<E: Runtime, A: Application>(context: E, setup: &Setup<A>) -> Opened<E> {
+/// Prepares the network; it runs once started. Whoever obeys sends at the rates that all know: `haste` is 1.
+pub(crate) fn open<E: Runtime, A: Application>(context: E, setup: &Setup<A>, haste: u32) -> Opened<E> {
     let checked = &setup.checked;
     let listen = checked.listen.expect("a cluster's network was checked");
     // Sending more than the limit panics: it must admit whatever either part may send.
@@ -98,27 +104,25 @@ pub(crate) fn open<E: Runtime, A: Application>(context: E, setup: &Setup<A>) -> 
         cups::Version::V1,
     );
     // `recommended` would refuse private addresses, which clusters in one rack or on one machine have.
-    let mut config = Config::local(
-        handshake,
-        &[setup.namespace.as_slice(), WIRE].concat(),
-        listen,
-        MAX_PEERS,
-        limit,
-        MAILBOX,
-    );
-    config.tracked_peer_sets = NZUsize!(1);
-    let (mut network, oracle) = Network::new(context, config);
-    let mut membership = Membership {
-        oracle: oracle.clone(),
+    let addresses = setup.app.addresses();
+    let known = Known {
         own: (checked.public.clone(), listen),
         peers: checked.peers.clone(),
         observers: checked.observers.clone(),
-        tracked: 0,
     };
-    membership.track(&setup.epochs, &setup.app.addresses());
+    let room = (known.nodes(&addresses).len() + NEWCOMERS).min(MAX_PEERS);
+    let room = NonZeroUsize::new(room).unwrap_or(NonZeroUsize::MIN);
+    let namespace = [setup.namespace.as_slice(), WIRE].concat();
+    let mut config = Config::local(handshake, &namespace, listen, room, limit, MAILBOX);
+    config.tracked_peer_sets = NZUsize!(1);
+    let (mut network, oracle) = Network::new(context, config);
+    let mut membership = Membership { oracle: oracle.clone(), known, room: room.get(), tracked: 0 };
+    membership.track(&setup.epochs, &addresses);
     let traffic = setup.stats.traffic.clone();
-    let mut register =
-        |channel, rate| Counted::both(&traffic, network.register(channel, Quota::per_second(rate)));
+    let mut register = |channel, rate: NonZeroU32| {
+        let quota = Quota::per_second(rate.saturating_mul(NonZeroU32::new(haste).unwrap_or(NonZeroU32::MIN)));
+        Counted::both(&traffic, network.register(channel, quota))
+    };
     let channels = Channels {
         votes: register(0, VOTES_PER_SECOND),
         certificates: register(1, VOTES_PER_SECOND),
@@ -129,15 +133,31 @@ pub(crate) fn open<E: Runtime, A: Application>(context: E, setup: &Setup<A>) -> 
         follow: Some(register(7, RECALL_PER_SECOND)),
     };
     let gossip = register(5, GOSSIP_PER_SECOND);
-    Opened { network, oracle, channels, gossip, membership }
+    Opened { network, oracle, channels, gossip, membership, limit }
+}
+
+/// What the configuration says of nodes and their addresses, this one among them.
+struct Known {
+    own: (PublicKey, SocketAddr),
+    peers: Vec<(PublicKey, SocketAddr)>,
+    observers: Vec<(PublicKey, SocketAddr)>,
+}
+
+impl Known {
+    /// All nodes, with those whose addresses the ledger tells. The configuration has the last word on an address.
+    fn nodes(&self, addresses: &[([u8; 32], SocketAddr)]) -> BTreeMap<PublicKey, SocketAddr> {
+        let told = addresses.iter().filter_map(|(key, address)| Some((key_of(key).ok()?, *address)));
+        let nodes = self.observers.iter().cloned().chain(told).chain(self.peers.iter().cloned());
+        nodes.chain([self.own.clone()]).collect()
+    }
 }
 
 /// Whom this node connects to: the validators, and whoever is to become one or follows.
 pub(crate) struct Membership {
     oracle: Oracle<PublicKey>,
-    own: (PublicKey, SocketAddr),
-    peers: Vec<(PublicKey, SocketAddr)>,
-    observers: Vec<(PublicKey, SocketAddr)>,
+    known: Known,
+    /// How many there may be.
+    room: usize,
     /// How often the network was told.
     tracked: u64,
 }
@@ -166,17 +186,24 @@ impl Membership {
     /// follows calls all that it knows: the validators of its epoch may be gone since.
     fn track(&mut self, epochs: &Epochs, addresses: &[([u8; 32], SocketAddr)]) {
         let validators = epochs.current().validators;
-        let follows = validators.position(&self.own.0).is_none();
-        let told = addresses.iter().filter_map(|(key, address)| Some((key_of(key).ok()?, *address)));
+        let own = &self.known.own.0;
+        let follows = validators.position(own).is_none();
         let (mut primary, mut secondary) = (BTreeMap::new(), BTreeMap::new());
-        // The configuration has the last word on an address, and the first on who is admitted.
-        let nodes = self.observers.iter().cloned().chain(told).chain(self.peers.iter().cloned());
-        for (key, address) in nodes.chain([self.own.clone()]) {
-            let called = validators.position(&key).is_some() || (follows && key != self.own.0);
+        let mut nodes: Vec<(PublicKey, SocketAddr)> = self.known.nodes(addresses).into_iter().collect();
+        // Whom it is about comes first, should there not be room for all.
+        nodes.sort_by_key(|(key, _)| (key != own, validators.position(key).is_none()));
+        if nodes.len() > self.room {
+            let (nodes, room) = (nodes.len(), self.room);
+            tracing::warn!(
+                nodes,
+                room,
+                "too many nodes are known: start this node again to make room for more"
+            );
+        }
+        for (key, address) in nodes.into_iter().take(self.room) {
+            let called = validators.position(&key).is_some() || (follows && key != *own);
             let nodes = if called { &mut primary } else { &mut secondary };
-            if nodes.len() < MAX_PEERS.get() / 2 || nodes.contains_key(&key) {
-                nodes.insert(key, Address::Symmetric(address));
-            }
+            nodes.insert(key, Address::Symmetric(address));
         }
         let map = |nodes: BTreeMap<PublicKey, Address>| -> Map<PublicKey, Address> {
             Map::try_from(nodes.into_iter().collect::<Vec<_>>()).expect("keys of a map are distinct")

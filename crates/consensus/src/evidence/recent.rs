@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(recent.see(7, 1, Nullify([5; 64]), false), None);
         let finalize = vote(1, 6);
         let both = Conflict::NullifyFinalize { nullify: [5; 64], finalize };
-        assert_eq!(recent.see(7, 1, Finalize(finalize), true), Some(both.clone()));
+        assert_eq!(recent.see(7, 1, Finalize(finalize), true), Some(both));
         assert_eq!(recent.see(7, 1, Nullify([5; 64]), true), Some(both));
     }
 

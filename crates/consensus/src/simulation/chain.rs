@@ -336,9 +336,13 @@ fn once_closed<T>(open: impl Fn() -> Result<T, ChainError>) -> Result<T, ChainEr
     }
 }
 
-/// Lets an empty disk begin with the newest snapshot on another that the validators vouch for, as `--snapshot-sync` does.
+/// Lets a disk on which nothing ever was begin with the newest snapshot on another that the validators vouch for, as `--snapshot-sync` does.
 pub(super) fn sync(fresh: &mut Disk, from: &Disk, world: &World) -> bool {
     let (to, theirs) = (fresh.chained(), from.chained().snapshots);
+    // Whoever was started before has its genesis, and perhaps votes.
+    if to.chain.exists() {
+        return false;
+    }
     let entries = std::fs::read_dir(&theirs).into_iter().flatten().flatten();
     let mut heights: Vec<u64> =
         entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
