@@ -84,8 +84,10 @@ fn validators_come_and_go_while_the_load_runs() {
     let (entry, listen) = net.add_candidate("acme");
     let what = ["add", "--entry", entry.to_str().unwrap(), "--network", &listen];
     pass(&net, &what, &[0, 1, 2], &doors[0]);
-    let found = runtime.block_on(get(format!("{}/v1/validators", doors[1]))).unwrap();
-    assert_eq!(found["next"].as_array().unwrap().len(), 5, "{found}");
+    wait_for("the change at another node", READY, || {
+        let found = runtime.block_on(get(format!("{}/v1/validators", doors[1]))).unwrap();
+        found["next"].as_array().unwrap().len() == 5
+    });
     net.nodes[4].start();
     wait_for("the fifth validator's epoch", EPOCH, || network(&net.nodes[4].http)["epoch"] == 1);
     net.ready(&runtime, READY);

@@ -35,7 +35,7 @@ use super::{
 use crate::{At, Block, EpochSpan, Filled, Header, Stored, public_key};
 
 /// Blocks between snapshots.
-const SNAPSHOT_EVERY: u64 = 16;
+const SNAPSHOT_EVERY: u64 = 8;
 
 /// How long a store may take to be let go of by its own threads.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -164,10 +164,8 @@ impl Simulation {
         let traitors = roles.iter().filter(|role| **role != Role::Honest).count();
         let may_change = n > 3 * traitors + 1;
         let newcomer = (0..n).filter(|index| roles[*index] == Role::Honest).max();
-        let world = (ledgers == Ledgers::Chain).then(|| {
-            let changing = may_change && rng.random();
-            World::new(secrets.clone(), newcomer.filter(|_| changing))
-        });
+        let newcomer = newcomer.filter(|_| may_change);
+        let world = (ledgers == Ledgers::Chain).then(|| World::new(secrets.clone(), newcomer));
         let namespace = world.as_ref().map_or(NAMESPACE.to_vec(), |world| world.spec.namespace());
         let disk = if world.is_some() { Disk::with_chain } else { Disk::new };
         let fresh = move || [(); 2].map(|()| Arc::new(Mutex::new(disk(all.clone(), first))));

@@ -38,6 +38,9 @@ use crate::{
     stats::Stats,
 };
 
+/// Blocks after which a newcomer is started.
+const COMES_AFTER: u64 = 24;
+
 pub(super) struct Validator {
     pub(super) role: Role,
     pub(super) secret: [u8; 32],
@@ -76,7 +79,7 @@ impl Simulation {
         let mut config = Config::new(dir, validator.secret, namespace.clone(), keys.clone());
         config.heartbeat = self.heartbeat();
         // As whoever is to become a validator starts a node.
-        config.observer = self.world.as_ref().is_some_and(|world| world.newcomer == Some(index));
+        config.observer = self.world.as_ref().and_then(|world| world.newcomer) == Some(index);
         config.network = Some(Network {
             listen: address(index),
             peers: keys.iter().enumerate().map(|(i, key)| (*key, address(i))).collect(),
@@ -123,6 +126,11 @@ impl Simulation {
             self.end(index).await;
         }
         if role == Role::Sleeper || !self.validators[index].tasks.is_empty() {
+            return;
+        }
+        // Who is to become a validator comes when there is something to begin with.
+        let newcomer = self.world.as_ref().and_then(|world| world.newcomer) == Some(index);
+        if newcomer && !self.healing && self.agreement.height() < COMES_AFTER {
             return;
         }
         self.validators[index].starts += 1;
@@ -212,13 +220,15 @@ impl Simulation {
     /// Some who have nothing begin with somebody's snapshot of a real chain.
     fn sync(&mut self, index: usize) {
         let Some(world) = self.world.clone() else { return };
+        let by_blocks = self.rng.random_ratio(1, 4);
         let mut fresh = self.validators[index].disks[0].lock();
-        let donor = self.rng.random_range(0..self.validators.len());
-        let donor = &self.validators[donor];
-        if !fresh.blocks.is_empty() || Arc::ptr_eq(&self.validators[index].disks[0], &donor.disks[0]) {
+        if by_blocks || !fresh.blocks.is_empty() {
             return;
         }
-        if donor.role.is_sound() && chain::sync(&mut fresh, &donor.disks[0].lock(), &world) {
+        let (n, first) = (self.validators.len(), self.rng.random_range(0..self.validators.len()));
+        let others = (first..first + n).map(|i| i % n).filter(|other| *other != index);
+        let mut sound = others.map(|other| &self.validators[other]).filter(|other| other.role.is_sound());
+        if sound.any(|donor| chain::sync(&mut fresh, &donor.disks[0].lock(), &world)) {
             self.synced += 1;
         }
     }
