@@ -103,7 +103,6 @@ pub(crate) fn open<E: Runtime, A: Application>(context: E, setup: &Setup<A>, has
         },
         cups::Version::V1,
     );
-    // `recommended` would refuse private addresses, which clusters in one rack or on one machine have.
     let addresses = setup.app.addresses();
     let known = Known {
         own: (checked.public.clone(), listen),
@@ -113,6 +112,7 @@ pub(crate) fn open<E: Runtime, A: Application>(context: E, setup: &Setup<A>, has
     let room = (known.nodes(&addresses).len() + NEWCOMERS).min(MAX_PEERS);
     let room = NonZeroUsize::new(room).unwrap_or(NonZeroUsize::MIN);
     let namespace = [setup.namespace.as_slice(), WIRE].concat();
+    // `recommended` would refuse private addresses, which clusters in one rack or on one machine have.
     let mut config = Config::local(handshake, &namespace, listen, room, limit, MAILBOX);
     config.tracked_peer_sets = NZUsize!(1);
     let (mut network, oracle) = Network::new(context, config);

@@ -17,12 +17,13 @@ use commonware_runtime::{Clock as _, Supervisor as _, deterministic::Context};
 use commonware_utils::sync::Mutex;
 use tokio::sync::{Notify, oneshot};
 use triad_chain::{
-    Answer, ChainError, Judgement, SnapshotOptions, Taken,
+    Answer, ChainError, Judgement, Reader, SnapshotOptions, Taken,
     audit::{self, Audit, AuditError},
     header_of, import,
     outline::{self, ItemName, item_name},
     read_chunk, read_head, testing, write_chunk, write_head,
 };
+use triad_evm::FIRING_TX_TYPE;
 use triad_statement::{Algorithm, SigningKey};
 
 use super::{
@@ -233,13 +234,24 @@ impl Chain {
         let items: Option<Vec<u64>> = all.map(|bytes| self.0.world.item(bytes)).collect();
         let items = items.ok_or("nobody submitted what a block holds")?;
         let clock = self.0.kind.keeps_time.then(|| now(&self.0.machine));
-        let certified = certificate.is_some();
+        let (certified, height) = (certificate.is_some(), block.height);
         disk.commit(block, certificate, items, inside.checkpoint.time_ms, clock)?;
         disk.reigned(&self.0.ledger.reigns());
+        disk.fired += self.receipts(height)?;
         self.answers(&disk)?;
         drop(disk);
         self.offer();
         self.snapshots(certified)
+    }
+
+    /// Nothing that is sent here reverts. How many automations fired in a block.
+    fn receipts(&self, height: u64) -> Result<u64, String> {
+        let made = Reader::new(self.0.ledger.clone()).eth_block(height).map_err(|error| error.to_string())?;
+        let receipts = &made.ok_or("a final block has no receipts")?.receipts;
+        if let Some(place) = receipts.iter().position(|receipt| !receipt.success) {
+            return Err(format!("transaction {place} of block {height} reverted"));
+        }
+        Ok(receipts.iter().filter(|receipt| receipt.tx_type == FIRING_TX_TYPE).count() as u64)
     }
 
     /// Whoever has gone through the same blocks, however often it was put together again meanwhile, has the same state.

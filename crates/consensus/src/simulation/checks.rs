@@ -49,9 +49,10 @@ impl Simulation {
         }
     }
 
-    /// The files of real chains execute again to the same roots, and certificates are good.
-    pub(super) async fn audit(&mut self) {
-        let Some(world) = self.world.clone() else { return };
+    /// The files of real chains execute again to the same roots, and certificates are good. How many verdicts there are.
+    pub(super) async fn audit(&mut self) -> u64 {
+        let Some(world) = self.world.clone() else { return 0 };
+        let mut verdicts = 0;
         for index in 0..self.validators.len() {
             self.end(index).await;
             let disk = self.validators[index].disks[0].lock();
@@ -62,7 +63,9 @@ impl Simulation {
             let height = disk.digests().len() as u64;
             assert_eq!(audit.height, height, "{:?}", self.validators[index].role);
             assert!(audit.certificates > 0 || height == audit.from, "no block has a certificate");
+            verdicts = verdicts.max(audit.verdicts);
         }
+        verdicts
     }
 
     /// How many were told that they lost their memory. Nobody is who did not.

@@ -24,6 +24,10 @@ pub(super) struct Counts {
     pub(super) evidence: u64,
     /// Validators that began with another's snapshot of a real chain.
     pub(super) synced: u64,
+    /// On real chains.
+    pub(super) verdicts: u64,
+    /// Automations that real chains ran.
+    pub(super) fired: u64,
     /// Crashes between two steps of a validator's own tasks.
     pub(super) stopped: u64,
     /// Files that a crash left with a part of what was not synced.
@@ -42,6 +46,8 @@ impl Counts {
         self.convicted += other.convicted;
         self.evidence += other.evidence;
         self.synced += other.synced;
+        self.verdicts += other.verdicts;
+        self.fired += other.fired;
         self.stopped += other.stopped;
         self.torn += other.torn;
     }
@@ -64,11 +70,23 @@ impl Counts {
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            blocks, items, changes, synced, stopped, torn, convicted, evidence, denied, mixed, ..
+            blocks,
+            items,
+            changes,
+            synced,
+            verdicts,
+            fired,
+            stopped,
+            torn,
+            convicted,
+            evidence,
+            denied,
+            mixed,
+            ..
         } = self;
         write!(
             f,
-            "{blocks} blocks, {items} items, {changes} new sets, {synced} snapshots taken, {stopped} stops, {torn} torn files; "
+            "{blocks} blocks, {items} items, {changes} new sets, {synced} snapshots taken, {verdicts} verdicts, {fired} firings, {stopped} stops, {torn} torn files; "
         )?;
         for (role, count) in TRAITORS.iter().zip(self.traitors) {
             write!(f, "{count} {role:?}, ")?;

@@ -54,6 +54,8 @@ pub(super) struct Disk {
     all: Vec<[u8; 32]>,
     pub(super) reign: Reign,
     pub(super) spans: Arc<Vec<EpochSpan>>,
+    /// How often automations of the real chain fired here.
+    pub(super) fired: u64,
     /// Of the real chain.
     dir: Option<TempDir>,
 }
@@ -68,6 +70,7 @@ impl Disk {
             all,
             reign,
             spans: Arc::default(),
+            fired: 0,
             dir: None,
         };
         this.spans = Arc::new(vec![this.span()]);

@@ -304,7 +304,7 @@ impl Simulation {
             }
         }
         self.check();
-        self.audit().await;
+        let verdicts = self.audit().await;
         let mut counts = Counts {
             runs: 1,
             blocks: self.agreement.height(),
@@ -313,6 +313,8 @@ impl Simulation {
             changes: self.sound().map(|v| v.disks[0].lock().epoch()).max().unwrap_or(0),
             stopped: self.stopped,
             synced: self.synced,
+            verdicts,
+            fired: self.sound().map(|v| v.disks[0].lock().fired).max().unwrap_or(0),
             torn: self.torn,
             ..Counts::default()
         };

@@ -114,6 +114,8 @@ fn real_chains_in_trouble_agree_lose_nothing_and_heal() {
     assert!(counts.stopped > 0, "no validator stopped within its work");
     assert!(counts.changes > 0, "no set of validators ever changed");
     assert!(counts.synced > 0, "nobody began with a snapshot");
+    assert!(counts.verdicts > 0, "no reading was judged");
+    assert!(counts.fired > 0, "no automation fired");
 }
 
 /// Two blocks were certified and not final while the ledger was not allowed to be that far behind: nobody proposed.
